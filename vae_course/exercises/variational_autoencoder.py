@@ -1,0 +1,415 @@
+"""The sheet on the variational autoencoder: from one reparameterized draw to the ELBO and a picture of the latents."""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Normal
+from torch.nn.functional import softplus
+
+from vae_course.distributions import diagonal_normal
+from vae_course.exercises.draws import bits, normal
+from vae_course.exercises.engine import Arguments, Exercise, Mistake
+
+
+# 1. z = μ + σ ε
+
+
+def _reparameterize(mean: Tensor, log_std: Tensor, noise: Tensor) -> Tensor:
+    return mean + log_std.exp() * noise
+
+
+def _reparameterize_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, latent: int, scale: float) -> Arguments:
+        parameters = [normal(generator, batch, latent, scale=scale, gradient=True) for _ in range(2)]
+        return (*parameters, normal(generator, batch, latent))
+
+    return [case(4, 3, 1.0), case(1, 2, 1.0), case(5, 1, 3.0), case(2, 2, 1e-3)]
+
+
+reparameterize = Exercise(
+    "reparameterize",
+    _reparameterize,
+    _reparameterize_cases,
+    [
+        Mistake(
+            lambda mean, log_std, noise: mean + log_std * noise,
+            "you multiplied the noise by log σ; take exp to get σ, which must be positive",
+        ),
+        Mistake(
+            lambda mean, log_std, noise: mean + (0.5 * log_std).exp() * noise,
+            "you took exp(s/2) for σ: that is right when s is log σ², but here s is log σ",
+        ),
+        Mistake(
+            lambda mean, log_std, noise: mean + (2 * log_std).exp() * noise,
+            "you multiplied the noise by the variance σ²; it takes the standard deviation σ",
+        ),
+        Mistake(
+            lambda mean, log_std, noise: mean.detach() + log_std.exp() * noise,
+            "no gradient reaches the mean: something cut its path; z must be computed from the mean itself",
+        ),
+        Mistake(
+            lambda mean, log_std, noise: (mean + log_std.exp() * noise).detach(),
+            "no gradient flows back from z: a detach, .data, no_grad or a sample() stands in the way",
+        ),
+        Mistake(
+            lambda mean, log_std, noise: (mean + noise) * log_std.exp(),
+            "you scaled the mean as well; only the noise is multiplied by σ",
+        ),
+        Mistake(lambda mean, log_std, noise: mean + noise, "σ is missing: the noise must be multiplied by it"),
+    ],
+)
+
+
+# 2. KL(N(μ, σ²) || N(0, 1)), summed over the latents
+
+
+def _kl(mean: Tensor, log_std: Tensor) -> Tensor:
+    return (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(-1)
+
+
+def _kl_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, latent: int, scale: float) -> Arguments:
+        return (
+            normal(generator, batch, latent, scale=scale, gradient=True),
+            normal(generator, batch, latent, scale=scale, gradient=True),
+        )
+
+    zero = torch.zeros(3, 2, dtype=torch.float64)
+    return [case(4, 3, 1.0), case(1, 5, 1.0), case(3, 1, 2.0), case(2, 4, 1e-3), (zero, zero.clone())]
+
+
+kl_to_standard_normal = Exercise(
+    "kl_to_standard_normal",
+    _kl,
+    _kl_cases,
+    [
+        Mistake(
+            lambda mean, log_std: _kl(mean, log_std) / mean.shape[-1],
+            "you averaged over the latents: the KL of independent coordinates is a sum",
+        ),
+        Mistake(
+            lambda mean, log_std: _kl(mean, log_std).mean(),
+            "you averaged over the batch: return one number per example; the mean is taken in fit",
+        ),
+        Mistake(
+            lambda mean, log_std: _kl(mean, log_std).sum(),
+            "you summed over the batch too: return one number per example",
+        ),
+        Mistake(lambda mean, log_std: -_kl(mean, log_std), "the sign is flipped: a KL divergence is never negative"),
+        Mistake(lambda mean, log_std: 2 * _kl(mean, log_std), "the factor ½ is missing"),
+        Mistake(
+            lambda mean, log_std: _kl(mean, 0.5 * log_std),
+            "you used exp(s) for the variance, as if s were log σ²; here s is log σ, and σ² is exp(2s)",
+        ),
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean.square() + (2 * log_std).exp() - 1 - log_std.square())).sum(-1),
+            "you wrote (log σ)² where log σ² = 2 log σ belongs",
+        ),
+        Mistake(
+            lambda mean, log_std: (log_std + 0.5 * (1 + mean.square()) * (-2 * log_std).exp() - 0.5).sum(-1),
+            "this is KL(p || q), the other direction: the expectation is over q",
+        ),
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean.square() + (2 * log_std).exp()) - log_std).sum(-1),
+            "the −1 is missing: at μ = 0, σ = 1 the divergence must be 0",
+        ),
+        Mistake(
+            lambda mean, log_std: 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std,
+            "you did not sum over the latents: the last axis is the event",
+        ),
+    ],
+)
+
+
+# 3. log p(x|z) of a Bernoulli with logits
+
+
+def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    return (x * logits - softplus(logits)).flatten(1).sum(-1)
+
+
+def _bernoulli_cases(generator: Generator) -> list[Arguments]:
+    def case(*shape: int, scale: float = 2.0) -> Arguments:
+        return normal(generator, *shape, scale=scale, gradient=True), bits(generator, *shape)
+
+    sure = torch.full((2, 1, 2, 2), 800.0, dtype=torch.float64)  # the probability of a wrong pixel underflows
+    return [case(4, 1, 3, 3), case(1, 1, 2, 2), case(3, 3, 2, 2), (sure, torch.zeros_like(sure)), (-sure, sure / 800)]
+
+
+def _log_of_sigmoid(logits: Tensor, x: Tensor) -> Tensor:
+    p = logits.sigmoid()
+    return (x * p.log() + (1 - x) * (1 - p).log()).flatten(1).sum(-1)
+
+
+def _clamped(logits: Tensor, x: Tensor) -> Tensor:
+    p = logits.sigmoid().clamp(1e-6, 1 - 1e-6)
+    return (x * p.log() + (1 - x) * (1 - p).log()).flatten(1).sum(-1)
+
+
+bernoulli_log_likelihood = Exercise(
+    "bernoulli_log_likelihood",
+    _bernoulli,
+    _bernoulli_cases,
+    [
+        Mistake(
+            lambda logits, x: (x * logits - softplus(logits)).flatten(1).mean(-1),
+            "you averaged over pixels: independent pixels multiply, so their log-probabilities add up",
+        ),
+        Mistake(
+            lambda logits, x: _bernoulli(logits, x).mean(), "you averaged over the batch: return one number per picture"
+        ),
+        Mistake(
+            lambda logits, x: _bernoulli(logits, x).sum(),
+            "you summed over the batch too: return one number per picture",
+        ),
+        Mistake(
+            lambda logits, x: -_bernoulli(logits, x),
+            "this is the cross-entropy, the log-likelihood with its sign flipped",
+        ),
+        Mistake(
+            _log_of_sigmoid,
+            "log(sigmoid(logits)) becomes −∞ or NaN where the network is sure: compute from the logits (softplus, logsigmoid)",
+        ),
+        Mistake(
+            _clamped,
+            "clamping the probability hides how wrong a sure network is: compute from the logits (softplus, logsigmoid)",
+        ),
+        Mistake(
+            lambda logits, x: (x * logits.sigmoid() - softplus(logits.sigmoid())).flatten(1).sum(-1),
+            "the sigmoid was applied twice: binary_cross_entropy_with_logits and Bernoulli(logits=…) apply it themselves",
+        ),
+        Mistake(
+            lambda logits, x: torch.nn.functional.logsigmoid(logits).mul(x).flatten(1).sum(-1),
+            "only the white pixels count here: a black pixel has the log-probability log(1 − p)",
+        ),
+        Mistake(
+            lambda logits, x: -(x - logits.sigmoid()).square().flatten(1).sum(-1),
+            "this is a squared error, not the log-probability of a binary pixel",
+        ),
+    ],
+)
+
+
+# 4. the ELBO of one draw
+
+
+def _log_normal(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return diagonal_normal(mean, std).log_prob(z)
+
+
+def _elbo(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
+    log_prior = _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
+    return log_likelihood + log_prior - _log_normal(z, mean, log_std.exp())
+
+
+def _elbo_cases(generator: Generator) -> list[Arguments]:
+    def case(samples: int, batch: int, latent: int) -> Arguments:
+        mean, log_std = normal(generator, batch, latent), normal(generator, batch, latent, scale=0.5)
+        z = mean + log_std.exp() * normal(generator, samples, batch, latent)
+        return normal(generator, samples, batch, scale=10.0) - 100, mean, log_std, z
+
+    return [case(6, 4, 3), case(1, 3, 2), case(5, 1, 1)]
+
+
+def _estimator_a(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
+    return _elbo(log_likelihood, mean, log_std, z).mean(0)
+
+
+def _without_constant(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
+    log_prior = -0.5 * z.square().sum(-1)
+    return (log_likelihood + log_prior - _log_normal(z, mean, log_std.exp())).mean(0)
+
+
+elbo_from_samples = Exercise(
+    "elbo_from_samples",
+    _estimator_a,
+    _elbo_cases,
+    [
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: _elbo(log_likelihood, mean, log_std, z),
+            "you did not average over the samples: 𝓛 is the mean over the first axis",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: _elbo(log_likelihood, mean, log_std, z).sum(0),
+            "you summed over the samples: the expectation over q is their mean",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: _elbo(log_likelihood, mean, log_std, z).mean(),
+            "you averaged over the batch too: return one number per example",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                _elbo(log_likelihood, mean, log_std, z).logsumexp(0) - log(len(log_likelihood))
+            ),
+            "this is the importance-weighted bound, log of the mean weight; the ELBO is the mean of the log weights",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (log_likelihood - _kl(mean, log_std)).mean(0),
+            "this is estimator B, with the KL in closed form; the exercise asks for estimator A, from the densities at z",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                2 * log_likelihood - _elbo(log_likelihood, mean, log_std, z)
+            ).mean(0),
+            "the signs of log p(z) and log q(z|x) are exchanged: the weight is p(x|z) p(z) / q(z|x)",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                log_likelihood + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
+            ).mean(0),
+            "log q(z|x) is missing: without it this is the mean of log p(x, z)",
+        ),
+        Mistake(
+            _without_constant,
+            "½ log 2π is missing in log p(z), once per latent: densities do not cancel their constants by themselves",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                log_likelihood
+                + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
+                - _log_normal(z, mean, (0.5 * log_std).exp())
+            ).mean(0),
+            "you took exp(s/2) for σ in q: here s is log σ, not log σ²",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: -_estimator_a(log_likelihood, mean, log_std, z),
+            "this is the loss, minus the ELBO: return the bound itself",
+        ),
+    ],
+)
+
+
+# 5. log-mean-exp: the importance-weighted bound
+
+
+def _log_mean_exp(log_weights: Tensor) -> Tensor:
+    return log_weights.logsumexp(0) - log(len(log_weights))
+
+
+def _log_mean_exp_cases(generator: Generator) -> list[Arguments]:
+    low = normal(generator, 5, 3, scale=2.0, gradient=True)
+    return [
+        (low,),
+        (normal(generator, 1, 4),),
+        (normal(generator, 7, 1, scale=5.0),),
+        (normal(generator, 6, 2) - 900,),
+        (normal(generator, 6, 2) + 900,),
+    ]
+
+
+def _max_over_all(log_weights: Tensor) -> Tensor:
+    top = log_weights.max(0).values
+    return top + (log_weights - top).exp().sum(0).log()
+
+
+importance_weighted_bound = Exercise(
+    "importance_weighted_bound",
+    _log_mean_exp,
+    _log_mean_exp_cases,
+    [
+        Mistake(
+            lambda log_weights: log_weights.exp().mean(0).log(),
+            "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.mean(0),
+            "this is the mean of the log weights, the ELBO: not the log of the mean",
+        ),
+        Mistake(
+            _max_over_all,
+            "− log k is missing: this is the log of the sum of the weights, not of their mean",
+        ),
+        Mistake(
+            lambda log_weights: (log_weights.softmax(0) * log_weights).sum(0),
+            "Σ w̃ log w is not a bound: it is the weighted mean of log w; take the log of the mean of w",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.logsumexp(-1) - log(log_weights.shape[-1]),
+            "you reduced over the batch: samples are the first axis",
+        ),
+        Mistake(
+            lambda log_weights: -((-log_weights).logsumexp(0) - log(len(log_weights))),
+            "the sign is flipped inside the exponential: you used the loss where log w belongs, so the worst draw counts most",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.logsumexp(0) / len(log_weights),
+            "divide the sum by k inside the logarithm: subtract log k instead of dividing by k",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.max(0).values, "this is the largest log weight only; all k draws count"
+        ),
+    ],
+)
+
+
+# 6. the grid of latents whose prior probability is uniform
+
+
+def _latent_grid(steps: int) -> Tensor:
+    quantiles = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+    axis = Normal(torch.zeros((), dtype=torch.float64), 1.0).icdf(quantiles)
+    return torch.stack(torch.meshgrid(axis.flip(0), axis, indexing="ij")[::-1], -1)
+
+
+def _icdf(probability: Tensor) -> Tensor:
+    return 2**0.5 * torch.erfinv(2 * probability - 1)
+
+
+def _square(axis: Tensor) -> Tensor:
+    return torch.stack([axis.expand(len(axis), -1), axis.flip(0)[:, None].expand(-1, len(axis))], -1)
+
+
+def _middles(steps: int) -> Tensor:
+    return (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+
+
+manifold_grid = Exercise(
+    "manifold_grid",
+    _latent_grid,
+    lambda generator: [(5,), (2,), (1,), (20,)],
+    [
+        Mistake(
+            lambda steps: _square(torch.linspace(-3, 3, steps, dtype=torch.float64)),
+            "the latents are equally spaced: space the *probabilities* equally and map them through the inverse CDF",
+        ),
+        Mistake(
+            lambda steps: _square(_middles(steps)),
+            "these are the probabilities themselves: map them through the inverse CDF of N(0, 1)",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(torch.linspace(0, 1, steps, dtype=torch.float64))),
+            "the probabilities 0 and 1 map to −∞ and ∞: take the middles of equal intervals, (i + ½) / steps",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(torch.linspace(0, 1, steps + 2, dtype=torch.float64)[1:-1])),
+            "you left out 0 and 1 but did not take the middles: each of the steps intervals has its centre at (i + ½) / steps",
+        ),
+        Mistake(
+            lambda steps: _square(Normal(0.0, 1.0).cdf(_middles(steps))),
+            "you used the CDF where its inverse belongs: probabilities go in, latents come out",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(_middles(steps))).flip(0),
+            "the picture is upside down: row 0 is the top, where the second latent is largest",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(_middles(steps))).flip(-1),
+            "the two latents are exchanged: the first runs along a row, the second down a column",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(_middles(steps))).flip(0).transpose(0, 1),
+            "rows and columns are exchanged, a meshgrid's doing: the first latent runs along a row, from left to right",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(_middles(steps))).reshape(-1, 2),
+            "the grid is flattened: return [steps, steps, 2]",
+        ),
+        Mistake(
+            lambda steps: _square((-2 * _middles(steps).log()).sqrt()),
+            "this is not the inverse CDF of N(0, 1): use torch.special.ndtri or Normal(0, 1).icdf",
+        ),
+    ],
+)

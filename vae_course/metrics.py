@@ -1,0 +1,98 @@
+"""Measures that are not bounds: errors of reconstruction, angles of subspaces, distances between sets of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import subspace_angles
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from vae_course.data.batches import Batches
+from vae_course.data.images import SPLIT_SEED, ImageSet, shift
+from vae_course.networks import FromImages, mlp
+from vae_course.training import Player, fit
+
+
+def mean_squared_error(reconstruction: Tensor, x: Tensor) -> float:
+    """The squared error of a pixel, averaged over pixels and pictures (unit: grey level squared).
+
+    Raises ValueError if the shapes differ.
+    """
+    if reconstruction.shape != x.shape:
+        raise ValueError(f"A reconstruction {list(reconstruction.shape)} was compared with pictures {list(x.shape)}.")
+    return float((reconstruction - x).square().mean())
+
+
+def principal_angles(a: Tensor, b: Tensor) -> Tensor:
+    """The angles between the subspaces that the columns of a and b span, in degrees, largest first: [k].
+
+    Björck & Golub, 1973. a: [dimension, k], b: [dimension, l]. They do not depend on the bases chosen.
+    """
+    angles = subspace_angles(a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy())
+    return torch.from_numpy(np.rad2deg(angles))
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """The squared Fréchet distance between the normals fitted to two sets of points, [n, d] each.
+
+    |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)   (Dowson & Landau, 1982).
+    It is biased upwards by about the inverse of n: compare only sets of equal size.
+    Raises ValueError for fewer points than dimensions + 1, or for sets of different sizes.
+    """
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(f"Compare sets of equal size: these are {list(a.shape)} and {list(b.shape)}.")
+    if len(a) <= a.shape[1]:
+        raise ValueError(f"{len(a)} points in {a.shape[1]} dimensions have no full covariance; give more points.")
+    a, b = a.detach().double().cpu(), b.detach().double().cpu()
+    covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
+    # Σ₁Σ₂ is similar to a positive semi-definite matrix: its eigenvalues are real and not negative.
+    eigenvalues = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp(min=0)
+    trace = covariance_a.trace() + covariance_b.trace() - 2 * eigenvalues.sqrt().sum()
+    return float((a.mean(0) - b.mean(0)).square().sum() + trace)
+
+
+@dataclass(frozen=True)
+class DigitFeatures:
+    """What a small digit classifier sees: the layer below its ten logits, for the Fréchet distance of pictures.
+
+    It is not the Inception network of the published "FID": the figures compare within this course only, and only
+    for pictures of one kind (grey with grey, binary with binary).
+    """
+
+    classifier: nn.Sequential
+
+    @classmethod
+    def train(cls, images: ImageSet, epochs: int = 12, features: int = 64) -> DigitFeatures:
+        """Train on labelled pictures with a seed of its own, so that `VAE_COURSE_SEED` does not move the ruler."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SPLIT_SEED)
+            pixels = images.images[0].numel()
+            body = FromImages(images.shape, mlp(pixels, 256, features, activation=nn.ReLU))
+            classifier = nn.Sequential(body, nn.ReLU(), nn.Linear(features, 10)).to(images.images.device)
+            batches = Batches(images.images, images.labels, size=100, seed=SPLIT_SEED, augment=shift)
+            adam = torch.optim.Adam(classifier.parameters(), lr=2e-3, fused=True)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs * len(batches))
+            fit(
+                [Player(lambda x, y: cross_entropy(classifier(x), y, reduction="none"), adam, schedule)],
+                batches,
+                epochs,
+            )
+        return cls(classifier)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Features of pictures: [n, 1, 28, 28] → [n, features]."""
+        features: Tensor = self.classifier[:2](x)
+        return features
+
+    @torch.no_grad()
+    def accuracy(self, images: ImageSet) -> float:
+        """The share of pictures whose class the classifier names."""
+        return float((self.classifier(images.images).argmax(-1) == images.labels).float().mean())
+
+    def distance(self, a: Tensor, b: Tensor) -> float:
+        """The Fréchet distance of the features of two equally large sets of pictures."""
+        return frechet_distance(self(a), self(b))
