@@ -32,11 +32,12 @@ class LinearGaussian(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor, std: float | Tensor) -> None:
         super().__init__()
-        if not float(std) > 0:
-            raise ValueError(f"LinearGaussian was given σ = {float(std):.4g}; it must be positive.")
+        std = torch.as_tensor(std, dtype=weight.dtype, device=weight.device)
+        if not bool(std > 0):
+            raise ValueError(f"LinearGaussian was given σ = {std.item():.4g}; it must be positive.")
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
-        self.register_buffer("std", torch.as_tensor(std).to(weight))
+        self.register_buffer("std", std)
 
     @property
     def latent(self) -> int:
@@ -124,7 +125,7 @@ def latent_grid(latent: int, limit: float = 8.0, steps: int = 401, like: Tensor 
     if latent not in (1, 2):
         raise ValueError(f"A grid over {latent} latents was asked for; it is practical for 1 or 2 only.")
     like = torch.zeros((), dtype=torch.float64) if like is None else like
-    axis = torch.linspace(-limit, limit, steps).to(like)
+    axis = torch.linspace(-limit, limit, steps, dtype=like.dtype, device=like.device)
     points = torch.cartesian_prod(*[axis] * latent).reshape(-1, latent)
     return Grid(points, latent * log(2 * limit / (steps - 1)))
 
@@ -168,7 +169,8 @@ class PrincipalComponents(nn.Module):
     def decode(self, code: Tensor) -> Tensor:
         """[batch, code] → [batch, *event]."""
         flat: Tensor = code @ self.components.T + self.mean
-        return flat.unflatten(-1, self.event)
+        images: Tensor = flat.unflatten(-1, self.event)
+        return images
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction decode(encode(x))."""

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from vae_course import __version__, runtime
@@ -36,6 +36,17 @@ class Player(NamedTuple):
     optimizer: Optimizer
     schedule: LRScheduler | None = None
     name: str = "loss"
+
+
+def adam_player(loss: Loss, module: nn.Module, rate: float, steps: int, name: str = "loss") -> Player:
+    """A player that moves `module` by Adam, its learning rate rising to `rate` and falling to 0 in one cycle of `steps`.
+
+    Kingma & Ba, arXiv:1412.6980, with β₂ = 0.99, which forgets early gradients sooner and suits short runs; Smith &
+    Topin, arXiv:1708.07120. steps = epochs * len(batches).
+    """
+    adam = torch.optim.Adam(module.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
+    schedule = OneCycleLR(adam, max_lr=rate, total_steps=steps, pct_start=0.2, cycle_momentum=False)
+    return Player(loss, adam, schedule, name)
 
 
 class History:
@@ -90,7 +101,7 @@ def fit(
             seconds = time.perf_counter() - started
             with torch.no_grad():
                 history.rows.append({"epoch": epoch, **row, "seconds": seconds, **(watch() if watch else {})})
-            bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
+            bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()}, refresh=False)
     except KeyboardInterrupt:
         history.interrupted = True
         print(f"Interrupted after {len(history)} of {epochs} epochs: the weights and the history so far are kept.")
@@ -148,8 +159,11 @@ def save(module: nn.Module, path: str | Path, **made_by: str | int | float) -> s
     how = {"vae_course": __version__, "torch": str(torch.__version__), **made_by}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     unfinished = path.with_name(path.name + ".part")
-    save_file(state, unfinished, metadata={"made_by": json.dumps(how, sort_keys=True)})
-    os.replace(unfinished, path)
+    try:
+        save_file(state, unfinished, metadata={"made_by": json.dumps(how, sort_keys=True)})
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return checksum(path)
 
 

@@ -7,13 +7,16 @@ scikit-learn. MNIST and FashionMNIST (Xiao, Rasul & Vollgraf): through torchvisi
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.util
 import os
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -137,6 +140,12 @@ ON_REQUEST = {
 }
 
 
+_FILES = [
+    f"{part}-ubyte" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
+_DAMAGE = (ValueError, AssertionError, EOFError, KeyError, TypeError, gzip.BadGzipFile, zlib.error)  # from reading
+
+
 def data_folder() -> Path:
     """Where full sets are looked for: `VAE_COURSE_DATA`, or `~/.cache/vae_course`."""
     return Path(os.environ.get("VAE_COURSE_DATA") or Path.home() / ".cache" / "vae_course").expanduser()
@@ -154,22 +163,22 @@ def from_torchvision(name: str, *, train: bool, download: bool = False, timeout:
     from torchvision import datasets
 
     known, folder = ON_REQUEST[name], data_folder()
+    raw = folder / name / "raw"
     reader = getattr(datasets, name)
     instead = f"set VAE_COURSE_DATA to the folder that holds {name}/raw, or use the embedded {known.embedded}"
     try:
         with _network_timeout(timeout), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            _unpack(folder / name / "raw")
+            _unpack(raw)
             found = reader(folder, train=train, download=download)
-    except RuntimeError as error:
+    except (*_DAMAGE, RuntimeError, OSError, HTTPException) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, _DAMAGE) or all((raw / file).is_file() for file in _FILES):
+            raise ValueError(f"{name} in {folder} is damaged ({why}): delete {folder / name} or {instead}.") from None
         if not download:
             raise FileNotFoundError(
-                f"{name} is not in {folder} (looked for {folder / name / 'raw'}): pass download=True, {instead}."
+                f"{name} is not in {folder} (looked for {raw}): pass download=True, {instead}."
             ) from None
-        raise ConnectionError(f"{name} could not be downloaded to {folder} ({error}): {instead}.") from None
-    except OSError as error:
-        raise ConnectionError(f"{name} could not be downloaded to {folder} ({error}): {instead}.") from None
-    except (ValueError, AssertionError, EOFError) as error:
-        raise ValueError(f"{name} in {folder} is damaged ({error}): delete {folder / name} or {instead}.") from None
+        raise ConnectionError(f"{name} could not be downloaded to {folder} ({why}): {instead}.") from None
     digest = hashlib.sha256(found.data.numpy().tobytes() + found.targets.numpy().astype(np.uint8).tobytes())
     if digest.hexdigest() != known.sha256[train] or len(found.data) != known.examples[train]:
         raise ValueError(

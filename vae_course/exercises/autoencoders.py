@@ -76,7 +76,8 @@ squared_error_per_image = Exercise(
 def _pca(x: Tensor, k: int) -> Tensor:
     mean = x.mean(0)
     components = torch.linalg.svd(x - mean, full_matrices=False)[2][:k].T
-    return (x - mean) @ components @ components.T + mean
+    result: Tensor = (x - mean) @ components @ components.T + mean
+    return result
 
 
 def _pca_cases(generator: Generator) -> list[Arguments]:
@@ -94,12 +95,14 @@ def _with_components(x: Tensor, mean: Tensor | float, components: Tensor) -> Ten
 
 def _directions(x: Tensor) -> Tensor:
     """Principal directions of centred data, in columns."""
-    return torch.linalg.svd(x - x.mean(0), full_matrices=False)[2].T
+    result: Tensor = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2].T
+    return result
 
 
 def _scaled(x: Tensor, k: int) -> Tensor:
     _, sizes, rows = torch.linalg.svd(x - x.mean(0), full_matrices=False)
-    return (x - x.mean(0)) @ rows[:k].T @ (sizes[:k, None] * rows[:k]) + x.mean(0)
+    result: Tensor = (x - x.mean(0)) @ rows[:k].T @ (sizes[:k, None] * rows[:k]) + x.mean(0)
+    return result
 
 
 pca_reconstruction = Exercise(
@@ -199,7 +202,8 @@ def _mean_of_all(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tenso
     optimizer.zero_grad()
     errors.mean().backward()
     optimizer.step()
-    return errors.detach().flatten(1).sum(-1)
+    per_picture: Tensor = errors.detach().flatten(1).sum(-1)
+    return per_picture
 
 
 denoising_step = Exercise(
@@ -248,7 +252,8 @@ denoising_step = Exercise(
 
 
 def _draw(codes: Tensor, noise: Tensor) -> Tensor:
-    return codes.mean(0) + noise @ torch.linalg.cholesky(torch.cov(codes.T)).T
+    draws: Tensor = codes.mean(0) + noise @ torch.linalg.cholesky(torch.cov(codes.T)).T
+    return draws
 
 
 def _draw_cases(generator: Generator) -> list[Arguments]:
@@ -327,7 +332,8 @@ def _angle_cases(generator: Generator) -> list[Arguments]:
 
 
 def _cosines(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.svdvals(torch.linalg.qr(a).Q.T @ torch.linalg.qr(b).Q).clamp(max=1)
+    cosines: Tensor = torch.linalg.svdvals(torch.linalg.qr(a).Q.T @ torch.linalg.qr(b).Q).clamp(max=1)
+    return cosines
 
 
 def _degrees(cosine: Tensor) -> Tensor:
@@ -335,7 +341,8 @@ def _degrees(cosine: Tensor) -> Tensor:
 
 
 def _unit(a: Tensor) -> Tensor:
-    return a / a.norm(dim=0)
+    scaled: Tensor = a / a.norm(dim=0)
+    return scaled
 
 
 largest_principal_angle = Exercise(

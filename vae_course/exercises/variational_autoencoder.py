@@ -13,7 +13,6 @@ from vae_course.distributions import diagonal_normal
 from vae_course.exercises.draws import bits, normal
 from vae_course.exercises.engine import Arguments, Exercise, Mistake
 
-
 # 1. z = μ + σ ε
 
 
@@ -197,7 +196,8 @@ bernoulli_log_likelihood = Exercise(
 
 
 def _log_normal(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return diagonal_normal(mean, std).log_prob(z)
+    log_density: Tensor = diagonal_normal(mean, std).log_prob(z)
+    return log_density
 
 
 def _elbo(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:

@@ -1,0 +1,196 @@
+"""Estimators against exact answers: log p(x) within its stated error, and errors that mean what they say."""
+
+from __future__ import annotations
+
+from math import prod
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal
+
+from vae_course import estimators
+from vae_course.data.toys import linear_gaussian
+from vae_course.distributions import diagonal_normal
+from vae_course.estimators import (
+    active_units,
+    kl_per_latent,
+    log_evidence,
+    mean_elbo,
+    posterior_means,
+)
+from vae_course.exact import LinearGaussian, WithPosterior
+from vae_course.models.vae import mlp_vae
+from vae_course.objectives import LatentVariableModel, elbo, log_mean_exp
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def known_model(n: int = 6) -> tuple[LinearGaussian, Tensor]:
+    """A linear-Gaussian model with four observed dimensions and two latents, and data drawn from it."""
+    data = linear_gaussian(n, 4, 2, torch.Generator().manual_seed(7))
+    return LinearGaussian(data.weight, data.bias, data.std), data.x
+
+
+def widened(model: LinearGaussian, factor: float = 1.4) -> WithPosterior:
+    """The model with a q that is wider than its posterior and off its mean."""
+
+    def wide(x: Tensor) -> Distribution:
+        exact = model.posterior(x)
+        return MultivariateNormal(exact.mean + 0.05, scale_tril=factor * exact.scale_tril)
+
+    return WithPosterior(model, wide)
+
+
+def test_log_evidence_lies_within_four_of_its_standard_errors() -> None:
+    model, x = known_model(n=200)
+    estimate = log_evidence(widened(model), x, samples=1000)
+    assert estimate.value.shape == estimate.standard_error.shape == (200,)
+    off = (estimate.value - model.log_evidence(x)).abs() / estimate.standard_error
+    assert (estimate.standard_error < 0.05).all()
+    assert (off < 4).all()
+    assert (off < 2).float().mean() > 0.9
+
+
+def test_log_evidence_with_the_exact_posterior_has_no_error() -> None:
+    model, x = known_model()
+    estimate = log_evidence(model, x, samples=20)
+    torch.testing.assert_close(estimate.value, model.log_evidence(x), atol=1e-10, rtol=0)
+    assert (estimate.standard_error < 1e-6).all()
+
+
+@pytest.mark.parametrize("memory", [1, 30, 5000])
+def test_log_evidence_in_little_memory_is_right_too(memory: int) -> None:
+    model, x = known_model(n=8)
+    estimate = log_evidence(widened(model), x, samples=400, memory=memory)
+    assert ((estimate.value - model.log_evidence(x)).abs() < 4 * estimate.standard_error).all()
+    assert (estimate.standard_error < 0.1).all()
+
+
+@pytest.mark.parametrize("memory", [1, 4, 7, 12, 60, 84, 200, 10_000])
+def test_however_the_weights_are_split_the_estimate_is_the_same(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights come from a table; each must be used once, and no chunk may hold more than `memory` numbers."""
+    samples, pixels = 17, 4
+    table = 3 * torch.randn(samples, 5, dtype=torch.float64) - 1000
+    x = torch.arange(5.0).double()[:, None].expand(5, pixels)  # an example is its own number
+    used = [0] * 5
+
+    def from_table(model: LatentVariableModel, x: Tensor, samples: int) -> Tensor:
+        assert samples * prod(x.shape) <= max(memory, pixels)
+        columns = []
+        for which in x[:, 0].long().tolist():
+            columns.append(table[used[which] : used[which] + samples, which])
+            used[which] += samples
+        return torch.stack(columns, -1)
+
+    monkeypatch.setattr(estimators, "log_weights", from_table)
+    model, _ = known_model()
+    estimate = log_evidence(model, x, samples, memory)
+    assert used == [samples] * 5
+    weights = (table + 1000).exp()
+    torch.testing.assert_close(estimate.value, log_mean_exp(table))
+    torch.testing.assert_close(estimate.standard_error, weights.std(0) / (samples**0.5 * weights.mean(0)))
+
+
+def test_the_stated_error_is_the_spread_over_repeats() -> None:
+    model, x = known_model(n=3)
+    for one in x:
+        repeats = log_evidence(widened(model), one.expand(800, -1), samples=300)
+        ratio = float(repeats.value.std() / repeats.standard_error.mean())
+        assert 0.8 < ratio < 1.2
+
+
+def test_more_samples_shrink_the_stated_error_like_one_over_the_root() -> None:
+    model, x = known_model()
+    few, many = (log_evidence(widened(model), x, samples).standard_error.mean() for samples in (500, 50_000))
+    assert 8 < float(few / many) < 12.5
+
+
+def test_log_evidence_works_in_float32_far_from_zero() -> None:
+    """On pictures log p(x) is far below zero: weights themselves would underflow."""
+    vae, x = mlp_vae((1, 28, 28), hidden=(8,), latent=2), torch.bernoulli(torch.full((3, 1, 28, 28), 0.5))
+    estimate = log_evidence(vae, x, samples=50)
+    assert (estimate.value < -400).all()
+    assert estimate.value.isfinite().all()
+    assert estimate.standard_error.isfinite().all()
+    assert not estimate.value.requires_grad
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_an_error_needs_two_samples(samples: int) -> None:
+    model, x = known_model()
+    with pytest.raises(ValueError, match=f"{samples} samples.*at least 2"):
+        log_evidence(model, x, samples)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 10, 1000])
+def test_the_mean_elbo_weights_a_ragged_chunk_rightly(chunk: int) -> None:
+    """Where the likelihood ignores z, the ELBO has no noise."""
+    x = torch.arange(20.0).double().reshape(10, 2)
+    deaf = LinearGaussian(torch.zeros(2, 1).double(), torch.zeros(2).double(), 2.0)
+
+    def q(x: Tensor) -> Distribution:
+        return diagonal_normal(x[:, :1], 0.5)
+
+    model = WithPosterior(deaf, q)
+    log_likelihood, kl = elbo(model, x)
+    means = mean_elbo(model, x, samples=2, chunk=chunk)
+    assert means["log_likelihood"] == pytest.approx(float(log_likelihood.mean()))
+    assert means["kl"] == pytest.approx(float(kl.mean()))
+    assert means["elbo"] == pytest.approx(float((log_likelihood - kl).mean()))
+
+
+def test_the_mean_elbo_averages_its_draws() -> None:
+    model, x = known_model()
+    bound = widened(model)
+    draws = torch.stack([elbo(bound, x).value.mean() for _ in range(2000)])
+    many = mean_elbo(bound, x, samples=2000)["elbo"]
+    assert abs(many - float(draws.mean())) < 5 * float(draws.std()) * (2 / 2000) ** 0.5
+
+
+def made_q(x: Tensor) -> Distribution:
+    """Latent 0 follows x, latent 1 barely does, latent 2 is the prior, latent 3 has a mean but no news of x."""
+    zero = torch.zeros_like(x[:, 0])
+    mean = torch.stack([x[:, 0], 0.02 * x[:, 1], zero, zero + 3], -1)
+    std = torch.tensor([0.1, 0.9, 1.0, 0.5], dtype=x.dtype)
+    return diagonal_normal(mean, std)
+
+
+def made_model() -> WithPosterior:
+    return WithPosterior(LinearGaussian(torch.randn(2, 4).double(), torch.zeros(2).double(), 1.0), made_q)
+
+
+def test_a_unit_is_active_if_its_mean_follows_x() -> None:
+    x = torch.randn(500, 2).double()
+    assert active_units(made_model(), x).tolist() == [True, False, False, False]
+    assert active_units(made_model(), x, threshold=1e-5).tolist() == [True, True, False, False]
+    assert active_units(made_model(), x, threshold=2.0).tolist() == [False] * 4
+
+
+def test_active_units_need_two_examples() -> None:
+    with pytest.raises(ValueError, match=r"1 examples.*at least 2"):
+        active_units(made_model(), torch.randn(1, 2).double())
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_posterior_means_come_in_the_order_of_x(chunk: int) -> None:
+    x = torch.randn(10, 2).double()
+    torch.testing.assert_close(posterior_means(made_model(), x, chunk), made_q(x).mean)
+
+
+def test_the_divergences_of_the_latents_sum_to_that_of_the_elbo() -> None:
+    x = torch.randn(50, 2).double()
+    parts = kl_per_latent(made_model(), x)
+    assert parts.shape == (4,)
+    assert float(parts.sum()) == pytest.approx(float(elbo(made_model(), x).kl.mean()))
+    assert float(parts[2]) == pytest.approx(0, abs=1e-12)
+    assert float(parts[3]) == pytest.approx(0.5 * (9 + 0.25 - 1) - torch.tensor(0.5).log().item())
+
+
+def test_the_divergences_of_correlated_latents_are_refused() -> None:
+    model, x = known_model()
+    with pytest.raises(TypeError, match=r"factorised.*MultivariateNormal"):
+        kl_per_latent(model, x)
