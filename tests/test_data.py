@@ -73,9 +73,22 @@ def test_mnist_5k_is_five_thousand_digits_in_ten_equal_classes(mnist: ImageSet) 
     assert (mnist.images.dtype, mnist.labels.dtype) == (torch.float32, torch.int64)
     assert (float(mnist.images.min()), float(mnist.images.max())) == (0.0, 1.0)
     assert len((mnist.images * 255).round().unique()) == 256
-    assert (mnist.images[:, :, 0] == 0).float().mean() > 0.99, (
-        "the first row of a digit is dark: the pixels are in order"
-    )
+
+
+def test_the_digits_stand_upright(mnist: ImageSet) -> None:
+    """A one is tall and leans to the right at its top; a seven has its bar there."""
+    one, seven = (mnist.images[mnist.labels == digit].mean((0, 1)) for digit in (1, 7))  # [28, 28]
+    place = torch.arange(28.0)
+
+    def centre(weights: Tensor) -> float:
+        return float((weights * place).sum() / weights.sum())
+
+    def spread(weights: Tensor) -> float:
+        return float((weights * (place - centre(weights)).square()).sum() / weights.sum())
+
+    assert spread(one.sum(1)) > 2 * spread(one.sum(0))
+    assert centre(one[:14].sum(0)) > centre(one[14:].sum(0)) + 1
+    assert spread(seven[:14].sum(0)) > 1.5 * spread(seven[14:].sum(0))
 
 
 def test_an_altered_file_of_mnist_5k_is_refused(tmp_path: Path, mnist_file: Path) -> None:
@@ -465,29 +478,26 @@ def test_a_damaged_file_is_named(name: str, content: bytes, raw: Path) -> None:
 @contextmanager
 def server(answer: bytes | None) -> Iterator[str]:
     """A server on 127.0.0.1 that accepts and answers so, or never answers (None); its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        open_connections: list[socket.socket] = []
+    over = threading.Event()
 
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:  # the listener was closed: the test is over
-                    return
-                open_connections.append(connection)
-                if answer is not None:
+    def serve() -> None:
+        while not over.is_set():
+            with listener.accept()[0] as connection:
+                if answer is None:
+                    over.wait(30)  # then hang up, so that a client without a time-out fails this test
+                elif not over.is_set():
                     connection.recv(4096)
                     connection.sendall(answer)
-                    connection.close()
 
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            for connection in open_connections:
-                connection.close()
+            over.set()
+            socket.create_connection(listener.getsockname()).close()  # wakes the one who waits in accept
+            thread.join()
 
 
 @pytest.mark.parametrize(

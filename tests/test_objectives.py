@@ -182,6 +182,17 @@ def test_the_iwae_bound_rises_with_k_and_stays_below_log_p_x() -> None:
     torch.testing.assert_close(means[0], grid_elbo(vae, x, latent_grid(2)).mean(), atol=5 * float(errors[0]), rtol=0)
 
 
+def test_the_encoder_of_a_vae_gives_the_mean_and_the_log_of_the_standard_deviation() -> None:
+    vae, x = small_vae(), all_pictures()
+    output = vae.encoder(x)  # [16, 4]
+    q, prior = vae.posterior(x), vae.prior()
+    torch.testing.assert_close(q.mean, output[:, :2])
+    torch.testing.assert_close(q.stddev, output[:, 2:].exp())
+    assert (q.batch_shape, q.event_shape) == ((16,), (2,))
+    assert (prior.mean.tolist(), prior.stddev.tolist()) == ([0, 0], [1, 1])
+    assert (prior.batch_shape, prior.event_shape) == ((), (2,))
+
+
 def test_posterior_draws_have_the_mean_and_the_variance_of_the_posterior() -> None:
     q = small_vae().posterior(all_pictures()[:3])
     with torch.no_grad():

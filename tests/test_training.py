@@ -284,7 +284,10 @@ def test_the_same_weights_make_the_same_file(tmp_path: Path) -> None:
 def test_saving_leaves_one_file_and_replaces_it_whole(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     save(network(0), path)
-    save(network(1), str(path))
+    old = path.read_bytes()
+    with path.open("rb") as reader:  # somebody reads the old file meanwhile
+        save(network(1), str(path))
+        assert reader.read() == old
     assert os.listdir(tmp_path) == ["net.safetensors"]
     target = network(0)
     load(target, path)

@@ -79,7 +79,7 @@ def from_source(target: Target) -> Notebook:
         counts[digest] += 1
         tags = list(cell.metadata.get("tags", []))
         if cell.cell_type == "code":
-            if re.search(r"^\s*claim\(", text, re.MULTILINE) and target.executed:
+            if re.search(r"^\s*(claim|check)\(", text, re.MULTILINE) and target.executed:
                 tags.append(COMPARED)
             made = nbformat.v4.new_code_cell(text)
         else:

@@ -362,6 +362,8 @@ def neighbour_accuracy(codes: Tensor, labels: Tensor) -> float:
 
 accuracy = {name: neighbour_accuracy(codes, labels) for name, codes in maps.items()}
 print({name: f"{value:.0%}" for name, value in accuracy.items()})
+
+# %%
 claim(
     "ten neighbours in two autoencoder numbers name the class more often than in two PCA numbers",
     accuracy["autoencoder"] > accuracy["PCA"] + 0.05,

@@ -235,7 +235,9 @@ print(f"training digits: ELBO {on_seen['elbo']:.1f} nats")
 
 frequency = seen.mean(0).clamp(0.002, 0.998)  # one Bernoulli per pixel, no latents at all
 baseline = float(log_bernoulli(test, frequency.logit()).mean())
+print(f"one Bernoulli per pixel: {baseline:.1f} nats")
 
+# %%
 claim("the held-out bound is above −107 nats a digit", final["elbo"] > -107, elbo=final["elbo"])
 claim(
     "that is at least 90 nats better than one Bernoulli per pixel, without latents",
@@ -285,6 +287,7 @@ with torch.no_grad():
 bounds[f"log p(x), {run.choose(laptop=500, full=1000)} samples"] = mean_log_evidence
 print({name: round(value, 1) for name, value in bounds.items()}, f"± {sampling_error:.2f} from sampling")
 
+# %%
 claim(
     "estimated by importance sampling, log p(x) lies above the bound by more than ten sampling errors",
     mean_log_evidence > final["elbo"] + 10 * sampling_error,

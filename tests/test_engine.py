@@ -1,0 +1,114 @@
+"""The engine names the faults that any answer can have, whatever the exercise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vae_course.exercises import ExerciseError, NotDoneError, autoencoders, check, variational_autoencoder
+
+KL = variational_autoencoder.kl_to_standard_normal
+
+
+def right(mean: Tensor, log_std: Tensor) -> Tensor:
+    return (0.5 * (mean**2 + (2 * log_std).exp() - 1) - log_std).sum(-1)
+
+
+def not_done(mean: Tensor, log_std: Tensor) -> Tensor:
+    raise NotImplementedError
+
+
+def raises(mean: Tensor, log_std: Tensor) -> Tensor:
+    return right(mean, log_std) / (mean @ log_std)
+
+
+def prints(mean: Tensor, log_std: Tensor) -> None:
+    print(right(mean, log_std))
+
+
+def forgets_return(mean: Tensor, log_std: Tensor) -> None:
+    right(mean, log_std)
+
+
+def changes_its_input(mean: Tensor, log_std: Tensor) -> Tensor:
+    log_std *= 2
+    return (0.5 * (mean**2 + log_std.exp() - 1 - log_std)).sum(-1)
+
+
+FAULTS: list[tuple[Callable[..., Any], str]] = [
+    (raises, "raised RuntimeError"),
+    (prints, "returned None; it printed something"),
+    (forgets_return, "returned None; is there a return"),
+    (changes_its_input, "changed its argument log_std in place"),
+    (lambda mean, log_std: [1.0] * len(mean), "is a list; return a torch.Tensor"),
+    (lambda mean, log_std: right(mean, log_std).float(), "number type torch.float32"),
+    (lambda mean, log_std: right(mean, log_std)[:, None], r"shape \[4, 1\] where \[4\] is right"),
+    (lambda mean, log_std: right(mean, log_std).log(), "NaN or infinite"),
+    (lambda mean, log_std: right(mean, log_std).detach(), "no gradient flows back to mean"),
+    (lambda mean, log_std: right(mean.detach(), log_std), "no gradient flows back to mean"),
+    (lambda mean, log_std: right(0.5 * mean + 0.5 * mean.detach(), log_std), "its gradient by mean is not"),
+    (lambda mean, log_std: 3 * right(mean, log_std), "3 times the right one"),
+    (lambda mean, log_std: right(mean, log_std) + 2, "plus 2"),
+    (lambda mean, log_std: right(mean, torch.zeros_like(mean)), "does not depend on log_std"),
+    (lambda mean, log_std: right(mean, log_std) ** 2, "where .* is right"),
+    (lambda mean, log_std: (right(mean, log_std), mean), "returned 2 values; it should return 1"),
+    (lambda mean: right(mean, mean), r"must take the arguments \(mean, log_std\)"),
+]
+
+
+@pytest.mark.parametrize(("answer", "message"), FAULTS)
+def test_a_generic_fault_is_named_in_one_line(answer: Callable[..., Any], message: str) -> None:
+    for seed in range(3):
+        with pytest.raises(ExerciseError, match=message) as raised:
+            check(KL, answer, seed=seed)
+        assert "\n" not in str(raised.value)
+
+
+def test_an_answer_that_is_not_done_says_so() -> None:
+    with pytest.raises(NotDoneError, match="not done yet"):
+        check(KL, not_done)
+
+
+def test_an_answer_that_is_no_function_says_so() -> None:
+    with pytest.raises(ExerciseError, match="is a Tensor, not a function"):
+        check(KL, torch.zeros(3))  # type: ignore[arg-type]
+
+
+def test_a_mean_for_a_sum_is_named_where_no_mistake_does() -> None:
+    exercise = autoencoders.squared_error_per_image
+    bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
+    with pytest.raises(ExerciseError, match="a mean where a sum is meant"):
+        check(bare, lambda reconstruction, x: (x - reconstruction).square().flatten(1).mean(-1))
+    with pytest.raises(ExerciseError, match="reduced over the batch too"):
+        check(bare, lambda reconstruction, x: (x - reconstruction).square().mean())
+    with pytest.raises(ExerciseError, match="sign is flipped"):
+        check(bare, lambda reconstruction, x: -exercise.reference(reconstruction, x))
+
+
+def test_printing_beside_a_right_answer_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    def talkative(mean: Tensor, log_std: Tensor) -> Tensor:
+        print("shapes:", mean.shape)
+        return right(mean, log_std)
+
+    check(KL, talkative)
+    assert capsys.readouterr().out == "✓ kl_to_standard_normal\n"
+
+
+def test_a_model_left_in_the_wrong_state_is_told_from_a_wrong_value() -> None:
+    exercise = autoencoders.denoising_step
+    bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
+    with pytest.raises(ExerciseError, match="parameters afterwards are not"):
+        check(bare, exercise.mistakes[4].answer)
+
+
+def test_cases_are_drawn_anew_at_each_check() -> None:
+    def case(seed: int) -> Tensor:
+        argument: Tensor = KL.cases(torch.Generator().manual_seed(seed))[0][0]
+        return argument
+
+    assert not torch.equal(case(0), case(1))
+    assert torch.equal(case(0), case(0))

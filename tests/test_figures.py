@@ -1,0 +1,43 @@
+"""Figures: the layout of mosaics, the grid of quantiles, and that each draws something."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vae_course import figures
+
+
+def test_a_mosaic_puts_each_picture_in_its_place() -> None:
+    images = torch.rand(5, 1, 3, 4)
+    canvas = figures.mosaic(images, columns=2, gap=1)
+    assert canvas.shape == (3 * 3 + 2, 2 * 4 + 1)
+    for i, image in enumerate(images):
+        top, left = i // 2 * 4, i % 2 * 5
+        assert torch.equal(torch.tensor(canvas[top : top + 3, left : left + 4]), image[0])
+    assert (canvas[3] == 0.5).all()
+
+
+def test_a_mosaic_keeps_colours_last_and_refuses_other_shapes() -> None:
+    assert figures.mosaic(torch.rand(2, 3, 4, 4), columns=2, gap=0).shape == (4, 8, 3)
+    with pytest.raises(ValueError, match=r"needs pictures \[n, channels, height, width\]"):
+        figures.mosaic(torch.rand(3, 4, 4), columns=2)
+
+
+def test_the_quantile_grid_steps_through_equal_probabilities() -> None:
+    grid = figures.quantile_grid(7)
+    probability = torch.special.ndtr(grid.double())
+    expected = (torch.arange(7) + 0.5) / 7
+    torch.testing.assert_close(probability[0, :, 0], expected.double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(probability[:, 0, 1], expected.flip(0).double(), atol=1e-6, rtol=0)
+
+
+def test_every_figure_becomes_a_png() -> None:
+    figure, (left, middle, right) = figures.subplots(1, 3, figsize=(9, 3))
+    figures.code_map(left, torch.randn(30, 2), torch.arange(30) % 10, "map")
+    figures.curves(middle, [1, 2], {"a": [1.0, 2.0], "b": [2.0, 1.0]}, "curves", "x", "nats")
+    figures.bars(right, {"one": 1.0, "ten": 10.0}, "bars", "nats", log=True)
+    assert figures.to_png(figure).startswith(b"\x89PNG")
+    rows = figures.image_rows({"first": torch.rand(4, 1, 5, 5), "second": torch.rand(4, 1, 5, 5)}, "rows")
+    assert figures.to_png(rows).startswith(b"\x89PNG")
+    assert len(rows.axes) == 2
