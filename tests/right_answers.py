@@ -58,7 +58,7 @@ def step_with_closure(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: 
         seen.append(mse_loss(model(x + noise), x, reduction="none").flatten(1).sum(1))
         total = seen[-1].sum() / len(x)
         total.backward()
-        return float(total)
+        return float(total.detach())
 
     optimizer.step(closure)
     return seen[0].detach()

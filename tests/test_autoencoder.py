@@ -51,6 +51,8 @@ def test_an_untrained_autoencoder_is_far_from_the_subspace_of_pca() -> None:
 
 def test_an_autoencoder_goes_to_codes_and_back_to_pictures() -> None:
     model, x = mlp_autoencoder((1, 4, 4), hidden=(12, 8), code=3), torch.rand(5, 1, 4, 4)
+    layers = [tuple(p.shape) for p in model.parameters() if p.ndim == 2]
+    assert layers == [(12, 16), (8, 12), (3, 8), (8, 3), (12, 8), (16, 12)]  # the decoder mirrors the encoder
     assert model.encode(x).shape == (5, 3)
     assert model.decode(model.encode(x)).shape == x.shape
     torch.testing.assert_close(model(x), model.decode(model.encode(x)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.right_answers import RIGHT_ANSWERS
 from vae_course.exercises import ExerciseError, NotDoneError, autoencoders, check, variational_autoencoder
 
 KL = variational_autoencoder.kl_to_standard_normal
@@ -45,12 +47,19 @@ FAULTS: list[tuple[Callable[..., Any], str]] = [
     (forgets_return, "returned None; is there a return"),
     (changes_its_input, "changed its argument log_std in place"),
     (lambda mean, log_std: [1.0] * len(mean), "is a list; return a torch.Tensor"),
-    (lambda mean, log_std: right(mean, log_std).float(), "number type torch.float32"),
+    (lambda mean, log_std: right(mean, log_std).long(), "number type torch.int64; return torch.float64"),
+    (lambda mean, log_std: right(mean, log_std) + 0j, "is complex; return real numbers"),
+    (lambda mean, log_std: right(mean, log_std) * torch.rand(()), "two calls with the same arguments differ"),
+    (lambda mean, log_std: mean ^ 2, r"not a power in Python: use `\*\*`"),
+    (lambda mean, log_std: not_done(mean, log_std), "not_done, which your function calls, is not done yet"),
     (lambda mean, log_std: right(mean, log_std)[:, None], r"shape \[4, 1\] where \[4\] is right"),
     (lambda mean, log_std: right(mean, log_std).log(), "NaN or infinite"),
     (lambda mean, log_std: right(mean, log_std).detach(), "no gradient flows back to mean"),
     (lambda mean, log_std: right(mean.detach(), log_std), "no gradient flows back to mean"),
-    (lambda mean, log_std: right(0.5 * mean + 0.5 * mean.detach(), log_std), "its gradient by mean is not"),
+    (
+        lambda mean, log_std: right(0.5 * mean + 0.5 * mean.detach(), log_std),
+        "its gradient with respect to mean is not",
+    ),
     (lambda mean, log_std: 3 * right(mean, log_std), "3 times the right one"),
     (lambda mean, log_std: right(mean, log_std) + 2, "plus 2"),
     (lambda mean, log_std: right(mean, torch.zeros_like(mean)), "does not depend on log_std"),
@@ -112,3 +121,33 @@ def test_cases_are_drawn_anew_at_each_check() -> None:
 
     assert not torch.equal(case(0), case(1))
     assert torch.equal(case(0), case(0))
+
+
+def test_an_answer_may_pass_through_float32() -> None:
+    def filled(mean: Tensor, log_std: Tensor) -> Tensor:
+        out = torch.zeros(len(mean))
+        for i, (m, s) in enumerate(zip(mean, log_std, strict=True)):
+            out[i] = right(m, s)
+        return out
+
+    for seed in range(20):
+        check(KL, filled, seed=seed)
+        check(KL, lambda mean, log_std: right(mean, log_std).float(), seed=seed)
+        bound = variational_autoencoder.importance_weighted_bound
+        check(bound, lambda w: w.logsumexp(0) - torch.log(torch.tensor(len(w))), seed=seed)
+
+
+def test_answers_that_overflow_or_lose_the_gradient_only_in_awkward_cases_are_refused() -> None:
+    bound = variational_autoencoder.importance_weighted_bound
+
+    def patched(log_weights: Tensor) -> Tensor:
+        naive = log_weights.exp().mean(0).log()
+        return torch.where(naive.isfinite(), naive, log_weights.logsumexp(0) - log(len(log_weights)))
+
+    with pytest.raises(ExerciseError, match="gradient"):
+        check(bound, patched)
+    for shift in (lambda w: w.min(0).values, lambda w: w.mean(0)):
+        with pytest.raises(ExerciseError):
+            check(bound, lambda w, shift=shift: shift(w) + (w - shift(w)).exp().mean(0).log())
+    with pytest.raises(ExerciseError):
+        check(variational_autoencoder.elbo_from_samples, lambda *a: RIGHT_ANSWERS["elbo_from_samples"][0](*a).detach())

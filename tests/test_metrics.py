@@ -116,12 +116,12 @@ def digits() -> tuple[ImageSet, ImageSet]:
 @pytest.fixture(scope="module")
 def features(digits: tuple[ImageSet, ImageSet]) -> DigitFeatures:
     torch.manual_seed(1)
-    return DigitFeatures.train(digits[0], features=16)
+    return DigitFeatures.train(digits[0])
 
 
 def test_the_feature_classifier_reads_digits(features: DigitFeatures, digits: tuple[ImageSet, ImageSet]) -> None:
     assert features.accuracy(digits[1]) > 0.9
-    assert features(digits[1].images).shape == (597, 16)
+    assert features(digits[1].images).shape == (597, 64)
 
 
 def test_the_distance_of_pictures_grows_with_their_noise(
@@ -142,7 +142,7 @@ def test_the_ruler_does_not_move_with_the_seed_and_moves_no_generator(
     torch.manual_seed(2)
     accelerator_seeds.clear()
     before = torch.get_rng_state()
-    again = DigitFeatures.train(digits[0], features=16)
+    again = DigitFeatures.train(digits[0])
     assert torch.get_rng_state().equal(before)
     assert accelerator_seeds == [], "training the ruler reseeded the accelerator, whose draws follow VAE_COURSE_SEED"
     for first, second in zip(features.classifier.parameters(), again.classifier.parameters(), strict=True):

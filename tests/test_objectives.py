@@ -36,12 +36,18 @@ def diagonal_q(x: Tensor) -> Independent[Normal]:
 
 
 def small_vae() -> VAE:
-    """An MLP VAE with two latents on 1×2×2 pictures, its decoder scaled so that z matters."""
-    vae = mlp_vae((1, 2, 2), hidden=(8,), latent=2).double()
+    """An MLP VAE with two latents on 1×2×2 pictures, its decoder scaled so that z matters.
+
+    Its q(z|x) is about as wide as the prior, so that the weights p(x, z) / q(z|x) have a finite variance.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(8)  # the same weights in every test
+        vae = mlp_vae((1, 2, 2), hidden=(8,), latent=2).double()
     with torch.no_grad():
         for parameter in vae.decoder.parameters():
             parameter.mul_(4.0)
-    return vae.requires_grad_(True)
+        vae.encoder.get_parameter("network.2.bias")[2:] += 0.4
+    return vae
 
 
 def all_pictures() -> Tensor:

@@ -25,7 +25,8 @@ def diagonal_normal(mean: Tensor, std: Tensor | float, event_axes: int = 1) -> I
     """N(mean, diag(std²)), independent along the last `event_axes` axes.
 
     mean: [..., *event]; std: the same shape, or one that broadcasts to it.
-    Raises ValueError if a standard deviation is not positive, or if a parameter is NaN.
+    While distributions validate (torch's default), raises ValueError if a standard deviation is not positive, or if a
+    parameter is NaN.
     """
     std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
     if Distribution._validate_args:
@@ -41,7 +42,8 @@ def diagonal_normal(mean: Tensor, std: Tensor | float, event_axes: int = 1) -> I
 def bernoulli(logits: Tensor, event_axes: int = 3) -> Independent[Bernoulli]:
     """Bernoulli(sigmoid(logits)), independent along the last `event_axes` axes (3: channels, height, width).
 
-    logits: [..., *event]. Its `log_prob` raises ValueError for a value that is neither 0 nor 1.
+    logits: [..., *event]. While distributions validate, its `log_prob` raises ValueError for a value that is
+    neither 0 nor 1.
     """
     if Distribution._validate_args:
         _refuse_nan("logits", logits)

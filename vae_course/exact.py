@@ -22,7 +22,7 @@ from vae_course.objectives import LatentVariableModel
 class LinearGaussian(nn.Module):
     """p(z) = N(0, I), p(x|z) = N(W z + b, σ² I), with the exact posterior.
 
-    Tipping & Bishop, Probabilistic Principal Component Analysis, 1999, eqs. 2-8.
+    Tipping & Bishop, Probabilistic principal component analysis, J. R. Statist. Soc. B 61 (1999), section 3.
     weight: [observed, latent], bias: [observed], std: σ. Raises ValueError unless σ > 0.
     """
 
@@ -53,13 +53,13 @@ class LinearGaussian(nn.Module):
         return diagonal_normal(z @ self.weight.T + self.bias, self.std)
 
     def posterior(self, x: Tensor) -> MultivariateNormal:
-        """p(z|x) = N(M⁻¹Wᵀ(x − b), σ² M⁻¹) with M = WᵀW + σ² I (Tipping & Bishop, eq. 7), exactly."""
+        """p(z|x) = N(M⁻¹Wᵀ(x − b), σ² M⁻¹) with M = WᵀW + σ² I, exactly (Tipping & Bishop, 1999)."""
         m = self.weight.T @ self.weight + self.std**2 * torch.eye(self.latent).to(self.weight)
         mean = torch.linalg.solve(m, self.weight.T @ (x - self.bias)[..., None])[..., 0]  # [batch, latent]
         return MultivariateNormal(mean, precision_matrix=(m / self.std**2).expand(*mean.shape[:-1], *m.shape))
 
     def evidence(self) -> MultivariateNormal:
-        """p(x) = N(b, WWᵀ + σ² I) (Tipping & Bishop, eq. 6)."""
+        """p(x) = N(b, WWᵀ + σ² I) (Tipping & Bishop, 1999)."""
         identity = torch.eye(len(self.bias)).to(self.weight)
         return MultivariateNormal(self.bias, self.weight @ self.weight.T + self.std**2 * identity)
 
@@ -72,8 +72,8 @@ class LinearGaussian(nn.Module):
     def maximum_likelihood(cls, x: Tensor, latent: int) -> LinearGaussian:
         """The parameters that maximise the mean log p(x) over the rows of x.
 
-        W = U (Λ − σ² I)^½, σ² = the mean of the discarded eigenvalues of the covariance (Tipping & Bishop,
-        eqs. 7-8 of the 1999 report, up to a rotation of the latents).
+        W = U (Λ − σ² I)^½, σ² = the mean of the discarded eigenvalues of the covariance, up to a
+        rotation of the latents (Tipping & Bishop, 1999, section 3.2).
         Raises ValueError unless 1 <= latent < observed and σ² > 0.
         """
         observed = x.shape[1]
@@ -142,9 +142,9 @@ def log_evidence_on_grid(model: LatentVariableModel, x: Tensor, grid: Grid) -> T
 
 
 class PrincipalComponents(nn.Module):
-    """The linear map to `code` dimensions and back that has the least mean squared error (Eckart & Young, 1936).
+    """The affine map to `code` dimensions and back that has the least squared error on the data it is fitted to.
 
-    A partner of the linear autoencoder, with the same `encode` and `decode`.
+    Eckart & Young, 1936. A partner of the linear autoencoder, with the same `encode` and `decode`.
     """
 
     mean: Tensor

@@ -27,7 +27,7 @@ def mean_squared_error(reconstruction: Tensor, x: Tensor) -> float:
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
-    """The angles between the subspaces that the columns of a and b span, in degrees, largest first: [k].
+    """The angles between the subspaces that the columns of a and b span, in degrees, largest first: [min(k, l)].
 
     Björck & Golub, 1973. a: [dimension, k], b: [dimension, l]. They do not depend on the bases chosen.
     """
@@ -39,7 +39,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The squared Fréchet distance between the normals fitted to two sets of points, [n, d] each.
 
     |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)   (Dowson & Landau, 1982).
-    It is biased upwards by about the inverse of n: compare only sets of equal size.
+    It is biased upwards by an amount that falls about as 1/n: compare only sets of equal size.
     Raises ValueError for fewer points than dimensions + 1, or for sets of different sizes.
     """
     if a.shape != b.shape or a.ndim != 2:
@@ -89,5 +89,5 @@ class DigitFeatures:
         return float((self.classifier(images.images).argmax(-1) == images.labels).float().mean())
 
     def distance(self, a: Tensor, b: Tensor) -> float:
-        """The Fréchet distance of the features of two equally large sets of pictures."""
+        """The squared Fréchet distance of the features of two equally large sets of pictures."""
         return frechet_distance(self(a), self(b))

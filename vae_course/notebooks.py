@@ -32,11 +32,12 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from vae_course.exercises.engine import STUB_MESSAGE
 from vae_course.exercises.report import TITLE, last_error_line
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-STUB = 'raise NotImplementedError("your answer goes here")'
+STUB = f'raise NotImplementedError("{STUB_MESSAGE}")'
 COMPARED = "nbval-check-output"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 600

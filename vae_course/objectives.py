@@ -1,7 +1,7 @@
-"""Objectives: functions of (model, x) that return nats, one number per example.
+"""Objectives: functions of (model, x) that return nats, one number per example (or per draw and example).
 
 A model is anything with `prior()`, `posterior(x)` and `likelihood(z)`. Nothing here knows a network,
-and nothing here averages over the batch: that happens once, in `vae_course.training.fit`.
+and nothing here averages over the batch: that happens once, in `vae_course.training.step`.
 """
 
 from __future__ import annotations

@@ -174,7 +174,9 @@ def draw_report(report: DrawingReport | None, typical: tuple[float, float]) -> F
     show_mosaic(axes[2], report.reconstruction, 1, "mean image E[x|z] of a draw z")
     evidence = f"log p(x) ≈ {report.log_evidence:.1f} ± {report.standard_error:.1f}, ELBO ≈ {report.elbo:.1f} nats"
     figure.suptitle(
-        f"{evidence} (half of all held-out digits: {typical[0]:.0f} to {typical[1]:.0f})", x=0.01, ha="left"
+        f"{evidence} (half of the held-out digits, thresholded likewise: {typical[0]:.0f} to {typical[1]:.0f})",
+        x=0.01,
+        ha="left",
     )
     return figure
 
@@ -198,7 +200,8 @@ class Pad(anywidget.AnyWidget):
 def drawing_pad(model: LatentVariableModel, start: Tensor, typical: tuple[float, float]) -> Interactive:
     """A pad to draw a digit on, and what the model says of it: posterior, reconstruction, log p(x).
 
-    start: the picture shown first, [1, 28, 28] in [0, 1]. typical: the middle half of log p(x) of held-out digits.
+    start: the picture shown first, [1, 28, 28] in [0, 1]. typical: the middle half of log p(x) of held-out digits
+    that were made binary as the drawing is, at ½.
     """
     pad = Pad(pixels=start.flatten().tolist())
     return Interactive(lambda pixels: draw_report(report_on_drawing(model, pixels), typical), {"pixels": pad})

@@ -42,7 +42,8 @@ run = start()
 # A digit is a picture of 28 × 28 pixels, each a grey value between 0 (paper) and 1 (ink): a point in 784 dimensions.
 # Hardly any point of that space looks like a digit. If digits fill only a thin part of it, a few numbers should do.
 #
-# Some pictures are for training. The others are **held out**: every error below is measured on them.
+# Some pictures are for training. The others are **held out**: errors are measured on them, unless the text says
+# otherwise.
 
 # %%
 train, held_out = (part.to(run.device) for part in digits(run.scale))
@@ -87,9 +88,9 @@ def my_squared_error(reconstruction: Tensor, x: Tensor) -> Tensor:  # -> [batch]
 
 
 # %% [markdown]
-# The loss is **one number per picture**: a sum over pixels, and no mean over the batch yet. The mean over the batch is
-# taken in exactly one place of this course, in the training loop. Mixing sums and means is the commonest error in
-# published code; it does little harm here and much in a variational autoencoder.
+# The loss is **one number per picture**: a sum over pixels, and no mean over the batch yet. Functions of the package
+# return one number per picture; the training step takes the mean. Mixing sums and means is an easy error to make; it
+# does little harm here and much in a variational autoencoder.
 #
 # From now on we use the package, which holds the same two pieces of code.
 
@@ -111,12 +112,13 @@ claim(
 #
 # $$ (x - \hat x)^2 \qquad\text{or}\qquad -x \log \hat x - (1 - x) \log (1 - \hat x) $$
 #
-# Take pictures that share one code. The decoder must answer all of them with one picture. Which one is best?
+# Take pictures whose codes are too close for the decoder to tell apart. It must answer all of them with one picture.
+# Which one is best?
 #
 # <details><summary>Predict first, then unfold</summary>
 #
-# Setting the derivative by $\hat x$ to zero gives $\hat x = $ the mean of the $x$, for both losses. A code that many
-# different pictures share is best decoded to their average: **that is why small bottlenecks blur.** The losses differ in what
+# Setting the derivative by $\hat x$ to zero gives $\hat x = $ the mean of the $x$, for both losses (for cross-entropy if
+# the mean is neither 0 nor 1). A code that many different pictures share is best decoded to their average: **that is why small bottlenecks blur.** The losses differ in what
 # an error costs: near 0 and 1 cross-entropy punishes far harder.
 #
 # Cross-entropy on grey pixels is a sensible *loss*. It is not a likelihood of grey pixels: lecture 07 returns to this.
@@ -153,10 +155,10 @@ figure
 #
 # | choice | what it does | here |
 # |---|---|---|
-# | latent size | how much may pass: too small blurs, too large copies | 2, 8, 32 |
+# | size of the code | how much may pass: too small blurs, too large copies | 2, 8, 32 |
 # | depth and width | how curved the surface of reconstructions may be | 784-400-100-code |
 # | symmetry | a habit, not a need: decoder and encoder have different tasks | mirrored |
-# | activation | without one, the whole map is linear (section 6) | SiLU, none at the ends |
+# | activation | without one, the whole map is linear (section 6) | SiLU, $x$ times the logistic function of $x$; none at the ends |
 # | loss | what counts as close | squared error |
 # | regularization | noise on the input, weight decay, sparsity: keeps a wide bottleneck from copying | none yet |
 #
@@ -201,8 +203,8 @@ figures.image_rows(rows, "With as many numbers, the autoencoder keeps more")
 
 # %% [markdown]
 # *Figure: held-out digits above their reconstructions. With 2 numbers PCA shows blurs of a 0 and a 9, the autoencoder
-# smooth digits, not always the right ones; with 8 the autoencoder's are legible and PCA's are smeared; with 32 both are
-# close to the original.*
+# smooth digits, not always the right ones; with 8 most of the autoencoder's are legible and PCA's are smeared; with 32 most
+# of both are close to the original.*
 
 # %%
 with torch.no_grad():
@@ -227,7 +229,8 @@ axes.set_ylim(bottom=0)
 figure
 
 # %% [markdown]
-# *Figure: held-out error against code size, 0, 2, 8 and 32; the autoencoder's line lies below PCA's.*
+# *Figure: held-out error against code size, 0, 2, 8 and 32; from 2 numbers on the
+# autoencoder's line lies below PCA's.*
 
 # %%
 claim(
@@ -265,8 +268,8 @@ bottleneck_slider(reconstructions, test[shown].cpu())
 # %% [markdown] tags=["slide"]
 # ## 6 · A linear autoencoder is PCA, up to a change of axes
 #
-# Take the activations away. Encoder and decoder are now matrices, $\hat x = W_g W_f x$ on centred data, and the loss has
-# a known least value: PCA's. Every minimum lies at
+# Take the activations away. Encoder and decoder are now two matrices and two biases; on centred data the best biases
+# cancel, $\hat x = W_g W_f x$, and the loss has a known least value: PCA's. Every minimum lies at
 #
 # $$ \text{span}(W_g) = \text{span of the first } k \text{ principal components,} $$
 #
@@ -277,21 +280,22 @@ bottleneck_slider(reconstructions, test[shown].cpu())
 # <details><summary>Predict: will the two columns of the decoder be the two principal components?</summary>
 #
 # No. For any invertible matrix $A$, the encoder $A W_f$ with the decoder $W_g A^{-1}$ gives the same reconstructions.
-# The loss cannot tell them apart, so training ends in any of them.
+# The loss cannot tell them apart, so nothing in it prefers PCA's axes.
 # </details>
 
 # %%
 from vae_course.metrics import principal_angles
 
 mean = x.mean(0)
-linear = mlp_autoencoder(train.shape, (), 2).to(run.device)  # no hidden layer: two matrices
+linear = mlp_autoencoder(train.shape, (), 2).to(run.device)  # no hidden layer
 train_autoencoder(linear, x - mean, epochs=run.choose(laptop=150, full=20), rate=3e-2, size=400)
 
 decoder_columns = linear.decoder.network[0].weight  # [784, 2]
 to_subspace = principal_angles(decoder_columns, components[2].components)  # largest first, degrees
-to_axis = [principal_angles(decoder_columns[:, [j]], components[2].components[:, [j]])[0] for j in range(2)]
+axes_of_pca = components[2].components.T  # [2, 784]
+to_axis = [[float(principal_angles(c[:, None], a[:, None])) for a in axes_of_pca] for c in decoder_columns.T]
 print("angles between the subspaces:", [f"{a:.2f}°" for a in to_subspace.tolist()])
-print("angles between column j and component j:", [f"{a:.0f}°" for a in to_axis])
+print("angles of its two columns with the two components:", [[f"{a:.0f}°" for a in row] for row in to_axis])
 
 # %%
 with torch.no_grad():
@@ -308,7 +312,7 @@ claim(
     angle=to_subspace[0],
 )
 claim(
-    "and with PCA's error, to a part in a thousand",
+    "and with PCA's error on the training digits, to a part in a thousand",
     abs(linear_error / pca_error - 1) < 1e-3,
     linear=linear_error,
     pca=pca_error,
@@ -319,8 +323,8 @@ claim(
 )
 
 # %% [markdown]
-# **Break it.** Give `train_autoencoder` above a tenth of the epochs, and run the section again. Which of the three
-# claims falls, and which cannot?
+# **Break it.** Give `train_autoencoder` above a tenth of the epochs, put each claim into a cell of its own, and run the
+# section again. Which claims fall, and which cannot?
 #
 # Now **exercise 01.5** (the largest principal angle).
 
@@ -328,8 +332,9 @@ claim(
 # ## 7 · A map of the digits
 #
 # With two numbers per digit we can look at the codes. Beside them stand PCA's two numbers and **t-SNE** (van der Maaten
-# & Hinton, 2008), which places points so that neighbours stay neighbours. t-SNE makes the best map, and nothing else:
-# it has no encoder for a new picture and no decoder for a new point.
+# & Hinton, 2008), which places points so that neighbours stay neighbours. The name stands for
+# t-distributed stochastic neighbour embedding. Fitted to these very digits, it separates the classes best; but it has no
+# encoder for a new picture and no decoder for a new point.
 
 # %%
 from sklearn.manifold import TSNE
@@ -371,7 +376,7 @@ claim(
 )
 
 # %% [markdown]
-# Move the two sliders. Inside a cloud you see its digit; between clouds, something that is none.
+# Move the two sliders. Inside a cloud you mostly see its digit; between clouds, often something that is none.
 
 # %%
 from vae_course.widgets import code_explorer
@@ -428,11 +433,11 @@ figures.image_rows({name: images[order] for name, images in invented.items()}, "
 #
 # "Looks like" needs a number. Train a small classifier on the digits, with a seed of its own, and look at the 64
 # numbers below its decision. Fit a normal distribution to these features of real digits, another to those of invented
-# ones. Their **Fréchet distance**
+# ones. The **squared Fréchet distance** of the two,
 #
 # $$ \lVert \mu_1 - \mu_2 \rVert^2 + \operatorname{tr}\bigl(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2}\bigr) $$
 #
-# is 0 for equal normals. The published "FID" uses another network: its numbers cannot be compared with ours. All sets
+# is 0 for equal normals. The published "Fréchet inception distance" (FID) is squared too, and uses another network: its numbers cannot be compared with ours. All sets
 # have the same size, because the estimate is biased upwards in small sets. Two sets of *real* digits show what 0 looks
 # like at this size.
 
@@ -450,7 +455,7 @@ figures.bars(
     axes,
     distance,
     "The better the draws follow the codes, the closer to digits",
-    "Fréchet distance of classifier features (log scale)",
+    "squared Fréchet distance of classifier features (log scale)",
     log=True,
 )
 figure
@@ -460,7 +465,7 @@ figure
 
 # %%
 claim(
-    "codes from N(0, I) land at least three times as far from real digits as codes from a normal fitted to the codes",
+    "the squared distance from real digits is more than three times larger for N(0, I) than for a normal fitted to the codes",
     distance["N(0, I)"] > 3 * distance["normal"],
     **distance,
 )

@@ -44,7 +44,7 @@ squared_error_per_image = Exercise(
         ),
         Mistake(
             lambda reconstruction, x: _squared_error(reconstruction, x).mean(),
-            "you averaged over the batch: return one number per picture; the mean is taken in fit",
+            "you averaged over the batch: return one number per picture; the training step takes the mean",
         ),
         Mistake(
             lambda reconstruction, x: (x - reconstruction).square().sum(-1),
@@ -57,6 +57,18 @@ squared_error_per_image = Exercise(
         Mistake(
             lambda reconstruction, x: (x - reconstruction).abs().flatten(1).sum(-1),
             "these are absolute errors, not squared ones",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).flatten(1).sum(-1),
+            "you did not square: errors of opposite sign cancel",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).square().sum((2, 3)),
+            "you summed over height and width only: channels are pixels too",
+        ),
+        Mistake(
+            lambda reconstruction, x: (x - reconstruction).square(),
+            "you did not sum over the pixels of a picture",
         ),
         Mistake(
             lambda reconstruction, x: (x - reconstruction).flatten(1).norm(dim=-1),
@@ -86,7 +98,7 @@ def _pca_cases(generator: Generator) -> list[Arguments]:
         mixing = torch.linalg.qr(normal(generator, dimension, dimension)).Q
         return normal(generator, n, dimension) * scales @ mixing + 5 * uniform(generator, dimension), k
 
-    return [case(30, 6, 2), case(30, 5, 1), case(12, 4, 4), case(9, 20, 3)]
+    return [case(30, 6, 2), case(30, 5, 1), case(12, 4, 4), case(25, 20, 3), case(40, 8, 3), case(40, 7, 2)]
 
 
 def _with_components(x: Tensor, mean: Tensor | float, components: Tensor) -> Tensor:
@@ -97,6 +109,12 @@ def _directions(x: Tensor) -> Tensor:
     """Principal directions of centred data, in columns."""
     result: Tensor = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2].T
     return result
+
+
+def _ascending(x: Tensor) -> Tensor:
+    """The same directions as `eigh` of the covariance sorts them: of least variance first."""
+    directions: Tensor = torch.linalg.eigh(torch.cov(x.T)).eigenvectors
+    return directions
 
 
 def _scaled(x: Tensor, k: int) -> Tensor:
@@ -119,7 +137,7 @@ pca_reconstruction = Exercise(
             "the mean was not added again: this reconstructs the centred data",
         ),
         Mistake(
-            lambda x, k: _with_components(x, x.mean(0), _directions(x)[:, -k:]),
+            lambda x, k: _with_components(x, x.mean(0), _ascending(x)[:, :k]),
             "you kept the components of *least* variance: eigh sorts in ascending order, svd in descending",
         ),
         Mistake(
@@ -141,6 +159,19 @@ pca_reconstruction = Exercise(
             lambda x, k: (x - x.mean(0)) @ _directions(x)[:, :k],
             "these are the codes, [n, k]: map them back with the transposed components",
         ),
+        Mistake(
+            lambda x, k: x @ _directions(x)[:, :k] @ _directions(x)[:, :k].T + x.mean(0),
+            "the components are right, but x was projected without subtracting the mean",
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(0), _directions(x)[:, : k - 1]),
+            "you kept k − 1 components: the first k are components[:k]",
+        ),
+        Mistake(
+            lambda x, k: _with_components(x, x.mean(0), _directions(x)[:, : k + 1]),
+            "you kept k + 1 components: the first k are components[:k]",
+        ),
+        Mistake(lambda x, k: x.clone(), "this is x itself: nothing was left out"),
         Mistake(
             lambda x, k: _with_components(x, x.mean(0), _directions(x)[:, k - 1 : k]),
             "you kept the k-th component alone: keep the first k, components[:k]",
@@ -197,6 +228,24 @@ def _after(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> 
     return _squared_error(model(x + noise), x).detach()
 
 
+def _upwards(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+    loss = _squared_error(model(x + noise), x)
+    optimizer.zero_grad()
+    loss.mean().neg().backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def _twice(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+    loss = _denoising(model, optimizer, x, noise)
+    optimizer.step()
+    return loss
+
+
+def _per_pixel(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+    return _mean_of_all(model, optimizer, x, noise) / x[0].numel()
+
+
 def _mean_of_all(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
     errors = (model(x + noise) - x).square()
     optimizer.zero_grad()
@@ -229,7 +278,7 @@ denoising_step = Exercise(
         ),
         Mistake(
             lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, x, move=False),
-            "the parameters did not move: optimizer.step() is missing, or it came before backward() or after zero_grad()",
+            "the parameters did not move: optimizer.step() or backward() is missing, or step() came before backward() or after zero_grad()",
         ),
         Mistake(
             lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, x, total=True),
@@ -240,6 +289,21 @@ denoising_step = Exercise(
             "you descended the mean over pixels too: that divides the learning rate by the number of pixels",
         ),
         Mistake(_after, "this is the loss after the step: return the one that was descended, from before it"),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x - noise, x),
+            "the noise was subtracted: add it to the picture, as the exercise says",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, x + noise, noise),
+            "the target is the noise: this model is to return the clean picture",
+        ),
+        Mistake(
+            lambda model, optimizer, x, noise: _step(model, optimizer, (x + noise).clamp(0, 1), x),
+            "the noisy picture was clamped to [0, 1]: give it to the model as it is",
+        ),
+        Mistake(_upwards, "the parameters moved uphill: descend the loss, not minus the loss"),
+        Mistake(_twice, "the parameters moved twice: one call of optimizer.step() is one step"),
+        Mistake(_per_pixel, "you averaged over pixels too, in what you descend and in what you return: sum over them"),
         Mistake(
             lambda model, optimizer, x, noise: _step(model, optimizer, x * noise, x),
             "the noise was multiplied: it is added to the picture",
@@ -268,6 +332,12 @@ def _draw_cases(generator: Generator) -> list[Arguments]:
 
 def _covariance(codes: Tensor) -> Tensor:
     return torch.cov(codes.T)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = vectors * values.sqrt() @ vectors.T
+    return root
 
 
 draw_codes = Exercise(
@@ -304,6 +374,22 @@ draw_codes = Exercise(
             "you added the mean of all entries: each coordinate has a mean of its own, codes.mean(0)",
         ),
         Mistake(
+            lambda codes, noise: codes.mean(0) + noise * codes.var(0),
+            "you used the variance of each coordinate for a scale, and lost the correlations: take the Cholesky factor",
+        ),
+        Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ _root(_covariance(codes)),
+            "this is another factor of Σ, the symmetric root: its draws are as good, but the exercise asks for Cholesky's",
+        ),
+        Mistake(
+            lambda codes, noise: noise @ torch.linalg.cholesky(_covariance(codes)).T - codes.mean(0),
+            "the mean was subtracted: add it",
+        ),
+        Mistake(
+            lambda codes, noise: (codes.mean(0) + noise) @ torch.linalg.cholesky(_covariance(codes)).T,
+            "the mean was multiplied by L too: only the noise is",
+        ),
+        Mistake(
             lambda codes, noise: noise.clone(),
             "these are the N(0, I) draws themselves: nothing of the codes is in them",
         ),
@@ -328,7 +414,11 @@ def _angle_cases(generator: Generator) -> list[Arguments]:
         a = normal(generator, dimension, k)
         return a, a @ normal(generator, k, k) + 0.5 * normal(generator, dimension, k)
 
-    return [case(6, 2), case(5, 3), case(4, 1), case(9, 4)]
+    def same_span(dimension: int, k: int) -> Arguments:
+        a = normal(generator, dimension, k)
+        return a, a @ normal(generator, k, k)
+
+    return [case(6, 2), case(5, 3), case(4, 1), case(9, 4), *(same_span(8, k) for k in (1, 1, 1, 1, 2, 3))]
 
 
 def _cosines(a: Tensor, b: Tensor) -> Tensor:
@@ -361,7 +451,7 @@ largest_principal_angle = Exercise(
         ),
         Mistake(
             lambda a, b: _degrees(torch.linalg.svdvals(a.T @ b).min()),
-            "the columns are no orthonormal bases: take the Q of a QR decomposition of each first",
+            "the columns are not orthonormal: take the Q of a QR decomposition of each first",
         ),
         Mistake(
             lambda a, b: _degrees((_unit(a) * _unit(b)).sum(0).min()),
@@ -380,6 +470,18 @@ largest_principal_angle = Exercise(
             "you took asin: the singular values of QₐᵀQ_b are the *cosines* of the angles",
         ),
         Mistake(
+            lambda a, b: _degrees(torch.linalg.svdvals(torch.linalg.qr(a).Q @ torch.linalg.qr(b).Q.T).min()),
+            "Qₐ Q_bᵀ is [dimension, dimension] and its smallest singular value is 0: take Qₐᵀ Q_b",
+        ),
+        Mistake(
+            lambda a, b: torch.rad2deg(_cosines(a, b).min().clamp(max=1).cos()),
+            "you took cos of a cosine: take acos",
+        ),
+        Mistake(
+            lambda a, b: _degrees((torch.linalg.qr(a).Q.T @ torch.linalg.qr(b).Q).abs().min()),
+            "you took the smallest entry of Qₐᵀ Q_b: the cosines are its singular values",
+        ),
+        Mistake(
             lambda a, b: torch.rad2deg(_cosines(a, b).acos()), "these are all the angles: return the largest alone"
         ),
         Mistake(
@@ -387,4 +489,5 @@ largest_principal_angle = Exercise(
             "this is the mean of the angles: two subspaces agree only if the largest is 0",
         ),
     ],
+    tolerance=1e-4,  # degrees: acos near 1 loses half of the digits
 )

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Answer = Callable[..., Any]
+STUB_MESSAGE = "your answer goes here"  # what the stub of a sheet raises NotImplementedError with
 Arguments = tuple[Any, ...]
 
 
@@ -56,6 +57,7 @@ class Exercise:
     cases: Callable[[torch.Generator], list[Arguments]]
     mistakes: Sequence[Mistake]
     results: Sequence[str] = ("result",)
+    tolerance: float = 1e-7  # absolute, beside a relative one of 1e-5
 
 
 @dataclass
@@ -77,7 +79,7 @@ def check(exercise: Exercise, answer: Answer, seed: int | None = None) -> None:
     expected = outcomes(exercise, exercise.reference, seed)
     # An answer may fail on an awkward case only: a mistake that fails likewise names it better than the failure does.
     given, failure = attempt(exercise, answer, seed)
-    if failure is None and same(given, expected):
+    if failure is None and same(given, expected, exercise.tolerance):
         print(f"✓ {exercise.name}")
         return
     if isinstance(failure, NotDoneError):
@@ -119,14 +121,14 @@ def examine_signature(exercise: Exercise, answer: Answer) -> None:
     """Raise ExerciseError unless the answer is a function of as many arguments as the reference."""
     if not callable(answer):
         raise ExerciseError(
-            f"{exercise.name} is a {type(answer).__name__}, not a function: check the name's definition."
+            f"{exercise.name} is {a_or_an(type(answer).__name__)}, not a function: check where the name is defined"
         )
     wanted = list(inspect.signature(exercise.reference).parameters)
     try:
         inspect.signature(answer).bind(*wanted)
     except (TypeError, ValueError):
         raise ExerciseError(
-            f"{exercise.name} must take the arguments ({', '.join(wanted)}); leave its first line as it was."
+            f"{exercise.name} must take the arguments ({', '.join(wanted)}); leave its first line as it was"
         ) from None
 
 
@@ -139,20 +141,17 @@ def call(exercise: Exercise, answer: Answer, arguments: Arguments, originals: Ar
     try:
         with contextlib.redirect_stdout(printed):
             result = answer(*passed)
-    except NotImplementedError:
-        raise NotDoneError("not done yet") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ExerciseError(
-            f"your function raised {type(error).__name__}: {reason} (for {describe_all(originals)})"
-        ) from error
+        raise explain(error, exercise, answer, originals) from None
     if result is None:
         told = "it printed something: return it instead" if printed.getvalue() else "is there a return at its end?"
         raise ExerciseError(f"your function returned None; {told}")
     values = list(result) if isinstance(result, tuple) else [result]
     for name, value in zip(exercise.results, values, strict=False):
         if not isinstance(value, Tensor):
-            raise ExerciseError(f"the {name} is a {type(value).__name__}; return a torch.Tensor")
+            raise ExerciseError(f"the {name} is {a_or_an(type(value).__name__)}; return a torch.Tensor")
+        if value.is_complex():
+            raise ExerciseError(f"the {name} is complex; return real numbers")
     if len(values) != len(exercise.results):
         raise ExerciseError(
             f"your function returned {len(values)} values; it should return {len(exercise.results)}: "
@@ -163,6 +162,25 @@ def call(exercise: Exercise, answer: Answer, arguments: Arguments, originals: Ar
             name = list(inspect.signature(exercise.reference).parameters)[position]
             raise ExerciseError(f"your function changed its argument {name} in place; work on a new tensor")
     return Outcome([v.detach() for v in values], gradients_of(values, leaves), states_of(passed))
+
+
+def explain(error: Exception, exercise: Exercise, answer: Answer, originals: Arguments) -> ExerciseError:
+    """What an exception inside an answer means."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, NotImplementedError) and reason in ("", STUB_MESSAGE):
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        raised_by = frame.tb_frame.f_code.co_name if frame is not None else ""
+        if raised_by != getattr(answer, "__name__", raised_by):
+            return ExerciseError(f"{raised_by}, which your function calls, is not done yet")
+        return NotDoneError("not done yet")
+    if "bitwise_xor" in reason:
+        return ExerciseError("`^` is not a power in Python: use `**`")
+    if len(reason) > 160:
+        reason = reason[:160].rsplit(" ", 1)[0] + " …"
+    told = f": {reason}" if reason else ""
+    return ExerciseError(f"your function raised {type(error).__name__}{told} (for {describe_all(exercise, originals)})")
 
 
 def gradients_of(values: list[Tensor], leaves: list[Tensor]) -> list[Tensor | None]:
@@ -184,32 +202,34 @@ def states_of(arguments: Arguments) -> list[Tensor]:
     return [p.detach().clone() for a in arguments if isinstance(a, nn.Module) for p in a.parameters()]
 
 
-def same(a: list[Outcome], b: list[Outcome]) -> bool:
+def same(a: list[Outcome], b: list[Outcome], tolerance: float = 1e-7) -> bool:
     """Whether two answers cannot be told apart: values, gradients and states agree on every case."""
-    return len(a) == len(b) and all(same_outcome(x, y) for x, y in zip(a, b, strict=True))
+    return len(a) == len(b) and all(same_outcome(x, y, tolerance) for x, y in zip(a, b, strict=True))
 
 
-def same_outcome(a: Outcome, b: Outcome) -> bool:
+def same_outcome(a: Outcome, b: Outcome, tolerance: float) -> bool:
     """Whether values, gradients and states agree."""
-    return (
-        len(a.values) == len(b.values)
-        and all(map(close, a.values, b.values))
-        and all(map(close, a.gradients, b.gradients))
-        and all(map(close, a.states, b.states))
+    return all(
+        len(ours) == len(theirs) and all(close(x, y, tolerance) for x, y in zip(ours, theirs, strict=True))
+        for ours, theirs in ((a.values, b.values), (a.gradients, b.gradients), (a.states, b.states))
     )
 
 
-def close(a: Tensor | None, b: Tensor | None) -> bool:
-    """Equal up to rounding, in shape and number type too; a missing gradient equals one of zeros."""
+def close(a: Tensor | None, b: Tensor | None, tolerance: float = 1e-7) -> bool:
+    """Equal up to rounding, and in shape; a missing gradient equals one of zeros.
+
+    Answers may pass through float32 on their way (a `torch.zeros(n)` to be filled): rounding to it is no error.
+    """
     if a is None or b is None:
         present = b if a is None else a
         return present is None or not bool(present.any())
-    if a.shape != b.shape or a.dtype != b.dtype:
+    if a.shape != b.shape or a.is_floating_point() != b.is_floating_point():
         return False
     if not a.is_floating_point():
         return torch.equal(a, b)
-    tolerance = 1e-7 if a.dtype == torch.float64 else 1e-4
-    return torch.allclose(a, b, rtol=tolerance, atol=tolerance * 1e-2, equal_nan=True)
+    single = a.dtype != torch.float64 or b.dtype != torch.float64
+    relative, absolute = (1e-4, max(1e-5, tolerance)) if single else (1e-5, tolerance)
+    return torch.allclose(a.double(), b.double(), rtol=relative, atol=absolute, equal_nan=True)
 
 
 def diagnosis(exercise: Exercise, answer: Answer, given: list[Outcome], expected: list[Outcome], seed: int) -> str:
@@ -218,23 +238,25 @@ def diagnosis(exercise: Exercise, answer: Answer, given: list[Outcome], expected
     if message := wrong_kind(exercise, given, expected, arguments):
         return message
     pairs = [(g.values[i], e.values[i]) for g, e in zip(given, expected, strict=True) for i in range(len(e.values))]
-    if all(close(g, e) for g, e in pairs):
+    if all(close(g, e, exercise.tolerance) for g, e in pairs):
         return wrong_gradient_or_state(exercise, given, expected, arguments)
-    if name := ignored_argument(exercise, answer, arguments):
+    if not same(given, attempt(exercise, answer, seed)[0]):
+        return "two calls with the same arguments differ: draw nothing inside, use the arguments"
+    if name := ignored_argument(exercise, answer, seed):
         return f"your function's result does not depend on {name}; it should"
     if message := off_by_a_rule(pairs):
         return message
     for outcome, truth, case in zip(given, expected, arguments, strict=True):
         for name, value, right in zip(exercise.results, outcome.values, truth.values, strict=True):
             if not close(value, right):
-                at = (
-                    int((value - right).abs().flatten().nan_to_num(torch.inf).argmax())
-                    if value.is_floating_point()
-                    else 0
-                )
+                apart = (value.double() - right.double()).abs().nan_to_num(torch.inf)
+                index = [int(i) for i in torch.unravel_index(apart.argmax(), apart.shape)]
+                got, wanted = float(value[tuple(index)]), float(right[tuple(index)])
+                digits = 6 if f"{got:.6g}" != f"{wanted:.6g}" else 12
+                place = f"at {index}, " if index else ""
                 return (
-                    f"the {name} is {float(value.flatten()[at]):.6g} where {float(right.flatten()[at]):.6g} is right "
-                    f"(entry {at} for {describe_all(case)})"
+                    f"the {name} is {got:.{digits}g} where {wanted:.{digits}g} is right "
+                    f"({place}for {describe_all(exercise, case)})"
                 )
     raise AssertionError("a wrong answer without a difference")
 
@@ -246,13 +268,13 @@ def wrong_kind(exercise: Exercise, given: list[Outcome], expected: list[Outcome]
             if value.shape != right.shape:
                 hint = ": you reduced over the batch too" if value.ndim == 0 else ""
                 return (
-                    f"the {name} has the shape {list(value.shape)} where {list(right.shape)} is right{hint} "
-                    f"(for {describe_all(case)})"
+                    f"the {name} has the shape {shape_of(value)} where {shape_of(right)} is right{hint} "
+                    f"(for {describe_all(exercise, case)})"
                 )
-            if value.dtype != right.dtype:
-                return f"the {name} has the number type {value.dtype} where {right.dtype} is right; keep the input's"
+            if value.is_floating_point() != right.is_floating_point():
+                return f"the {name} has the number type {value.dtype}; return {right.dtype}"
             if right.is_floating_point() and bool(value.isfinite().logical_not().any() & right.isfinite().all()):
-                return f"the {name} is NaN or infinite where it should be finite (for {describe_all(case)})"
+                return f"the {name} is NaN or infinite where it should be finite (for {describe_all(exercise, case)})"
     return None
 
 
@@ -269,29 +291,29 @@ def wrong_gradient_or_state(
                     return (
                         f"the value is right, but no gradient flows back to {name}: something was detached or made anew"
                     )
-                return f"the value is right, but its gradient by {name} is not: part of the path was detached"
+                return f"the value is right, but its gradient with respect to {name} is not: part of the path was detached, or overflows"
         if not all(map(close, outcome.states, truth.states)):
             return "the returned value is right, but the model's parameters afterwards are not"
     raise AssertionError("a wrong answer without a difference")
 
 
-def ignored_argument(exercise: Exercise, answer: Answer, cases: list[Arguments]) -> str | None:
-    """The first tensor argument whose rows can be reversed without any effect, though there should be one."""
+def ignored_argument(exercise: Exercise, answer: Answer, seed: int) -> str | None:
+    """The first tensor argument whose values can be replaced by others without any effect, though there should be one."""
     names = list(inspect.signature(exercise.reference).parameters)
     for position, name in enumerate(names):
-        for case in cases:
-            argument = case[position]
-            if not isinstance(argument, Tensor) or argument.ndim == 0 or len(argument) < 2:
+        changes, right_changes = False, False
+        draws = (exercise.cases(torch.Generator().manual_seed(s)) for s in (seed, seed + 1))
+        for case, other in zip(*draws, strict=True):
+            here, there = case[position], other[position]
+            if any(isinstance(a, nn.Module | Optimizer) for a in case) or not isinstance(here, Tensor):
                 continue
-            if any(isinstance(a, nn.Module | Optimizer) for a in case):
-                continue
-            other = (*case[:position], argument.detach().flip(0), *case[position + 1 :])
-            before, after = call(exercise, answer, case, case), call(exercise, answer, other, other)
-            right_before, right_after = (call(exercise, exercise.reference, c, c) for c in (case, other))
-            moved = not all(map(close, right_before.values, right_after.values))
-            if moved and all(map(close, before.values, after.values)):
-                return name
-            break
+            changed = (*case[:position], there, *case[position + 1 :])
+            for function, is_right in ((answer, False), (exercise.reference, True)):
+                before, after = (call(exercise, function, c, c).values for c in (case, changed))
+                moved = not all(map(close, before, after))
+                changes, right_changes = changes or (moved and not is_right), right_changes or (moved and is_right)
+        if right_changes and not changes:
+            return name
     return None
 
 
@@ -318,13 +340,25 @@ def off_by_a_rule(pairs: list[tuple[Tensor, Tensor]]) -> str | None:
     return None
 
 
-def describe_all(arguments: Arguments) -> str:
-    """The shapes of the arguments, for a message."""
-    return ", ".join(describe(a) for a in arguments)
+def describe_all(exercise: Exercise, arguments: Arguments) -> str:
+    """The arguments by name, with their shapes, for a message."""
+    names = inspect.signature(exercise.reference).parameters
+    return ", ".join(f"{name} {describe(a)}" for name, a in zip(names, arguments, strict=True))
 
 
 def describe(argument: Any) -> str:
     """One argument, for a message."""
     if isinstance(argument, Tensor):
-        return f"a tensor {list(argument.shape)}" if argument.ndim else f"{float(argument):.4g}"
-    return repr(argument) if isinstance(argument, int | float | str) else f"a {type(argument).__name__}"
+        return shape_of(argument) if argument.ndim else f"{float(argument):.4g}"
+    return repr(argument) if isinstance(argument, int | float | str) else a_or_an(type(argument).__name__)
+
+
+def shape_of(tensor: Tensor) -> str:
+    """The shape in brackets, or a word where there is none."""
+    return str(list(tensor.shape)) if tensor.ndim else "without axes"
+
+
+def a_or_an(noun: str) -> str:
+    """The noun with its article; an abbreviation is read letter by letter."""
+    vowel = noun[:1] in "AEFHILMNORSX" if noun.isupper() else noun[:1] in "aeioAEIO" or noun == "ndarray"
+    return f"{'an' if vowel else 'a'} {noun}"

@@ -7,7 +7,7 @@ from math import log
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Normal
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy, softplus
 
 from vae_course.distributions import diagonal_normal
 from vae_course.exercises.draws import bits, normal
@@ -57,6 +57,14 @@ reparameterize = Exercise(
             lambda mean, log_std, noise: (mean + noise) * log_std.exp(),
             "you scaled the mean as well; only the noise is multiplied by σ",
         ),
+        Mistake(
+            lambda mean, log_std, noise: mean - log_std.exp() * noise,
+            "the noise was subtracted: the distribution is the same, but the exercise asks for μ + σ ε",
+        ),
+        Mistake(
+            lambda mean, log_std, noise: mean + softplus(log_std) * noise,
+            "you took softplus for σ: here s is log σ, so σ = exp(s)",
+        ),
         Mistake(lambda mean, log_std, noise: mean + noise, "σ is missing: the noise must be multiplied by it"),
     ],
 )
@@ -85,6 +93,26 @@ kl_to_standard_normal = Exercise(
     _kl,
     _kl_cases,
     [
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean.square() + log_std.exp() - 1) - log_std).sum(-1),
+            "one of the two is doubled only: σ² is exp(2s) where the logarithm is 2s (here s is log σ)",
+        ),
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean.square() + (2 * log_std).exp() - 1 - log_std)).sum(-1),
+            "log σ² is 2 log σ: you subtracted half of it",
+        ),
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean.square() + (2 * log_std).exp() - 1) + log_std).sum(-1),
+            "log σ² has the wrong sign: it is subtracted",
+        ),
+        Mistake(
+            lambda mean, log_std: 0.5 * (mean.square() + (2 * log_std).exp() - 2 * log_std).sum(-1) - 0.5,
+            "the −1 stands outside the sum: every latent has its own",
+        ),
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean + (2 * log_std).exp() - 1) - log_std).sum(-1),
+            "μ is not squared",
+        ),
         Mistake(
             lambda mean, log_std: _kl(mean, log_std) / mean.shape[-1],
             "you averaged over the latents: the KL of independent coordinates is a sum",
@@ -134,8 +162,12 @@ def _bernoulli_cases(generator: Generator) -> list[Arguments]:
     def case(*shape: int, scale: float = 2.0) -> Arguments:
         return normal(generator, *shape, scale=scale, gradient=True), bits(generator, *shape)
 
-    sure = torch.full((2, 1, 2, 2), 800.0, dtype=torch.float64)  # the probability of a wrong pixel underflows
-    return [case(4, 1, 3, 3), case(1, 1, 2, 2), case(3, 3, 2, 2), (sure, torch.zeros_like(sure)), (-sure, sure / 800)]
+    def sure(sign: float) -> Tensor:  # the probability of a wrong pixel underflows
+        return torch.full((2, 1, 2, 2), 800.0 * sign, dtype=torch.float64).requires_grad_()
+
+    zeros, ones = torch.zeros(2, 1, 2, 2, dtype=torch.float64), torch.ones(2, 1, 2, 2, dtype=torch.float64)
+    extreme = [(sure(1), zeros), (sure(-1), ones), (sure(1), ones)]
+    return [case(4, 1, 3, 3), case(1, 1, 2, 2), case(3, 3, 2, 2), *extreme]
 
 
 def _log_of_sigmoid(logits: Tensor, x: Tensor) -> Tensor:
@@ -170,8 +202,31 @@ bernoulli_log_likelihood = Exercise(
         ),
         Mistake(
             _log_of_sigmoid,
-            "log(sigmoid(logits)) becomes −∞ or NaN where the network is sure: compute from the logits (softplus, logsigmoid)",
+            "the probability rounds to 0 or 1 where the network is sure, and its logarithm becomes −∞ or NaN: compute from "
+            "the logits (softplus, logsigmoid)",
         ),
+        Mistake(
+            lambda logits, x: (x * logits - logits.exp().log1p()).flatten(1).sum(-1),
+            "exp(800) overflows: log(1 + exp(ℓ)) is softplus(ℓ), which does not",
+        ),
+        Mistake(
+            lambda logits, x: -binary_cross_entropy(logits.sigmoid(), x, reduction="none").flatten(1).sum(-1),
+            "binary_cross_entropy clamps log p at −100: give the logits to binary_cross_entropy_with_logits",
+        ),
+        Mistake(
+            lambda logits, x: _bernoulli(logits, 1 - x),
+            "ink and paper are exchanged: the logits are those of x = 1",
+        ),
+        Mistake(
+            lambda logits, x: (x * logits - softplus(-logits)).flatten(1).sum(-1),
+            "the sign inside softplus is wrong: log(1 − p) = −softplus(ℓ)",
+        ),
+        Mistake(lambda logits, x: x * logits - softplus(logits), "you did not sum over the pixels of a picture"),
+        Mistake(
+            lambda logits, x: (x * logits - softplus(logits)).sum(-1),
+            "you summed over the last axis only: a picture has three, channels, height and width",
+        ),
+        Mistake(lambda logits, x: _bernoulli(logits, x).exp(), "this is the probability: return its logarithm"),
         Mistake(
             _clamped,
             "clamping the probability hides how wrong a sure network is: compute from the logits (softplus, logsigmoid)",
@@ -182,7 +237,7 @@ bernoulli_log_likelihood = Exercise(
         ),
         Mistake(
             lambda logits, x: torch.nn.functional.logsigmoid(logits).mul(x).flatten(1).sum(-1),
-            "only the white pixels count here: a black pixel has the log-probability log(1 − p)",
+            "only the ink pixels count here: a paper pixel has the log-probability log(1 − p)",
         ),
         Mistake(
             lambda logits, x: -(x - logits.sigmoid()).square().flatten(1).sum(-1),
@@ -209,7 +264,8 @@ def _elbo_cases(generator: Generator) -> list[Arguments]:
     def case(samples: int, batch: int, latent: int) -> Arguments:
         mean, log_std = normal(generator, batch, latent), normal(generator, batch, latent, scale=0.5)
         z = mean + log_std.exp() * normal(generator, samples, batch, latent)
-        return normal(generator, samples, batch, scale=10.0) - 100, mean, log_std, z
+        log_likelihood = normal(generator, samples, batch, scale=10.0) - 100
+        return tuple(a.requires_grad_() for a in (log_likelihood, mean, log_std, z))
 
     return [case(6, 4, 3), case(1, 3, 2), case(5, 1, 1)]
 
@@ -263,6 +319,38 @@ elbo_from_samples = Exercise(
             "log q(z|x) is missing: without it this is the mean of log p(x, z)",
         ),
         Mistake(
+            lambda log_likelihood, mean, log_std, z: (log_likelihood - _log_normal(z, mean, log_std.exp())).mean(0),
+            "log p(z) is missing: the joint density is p(x|z) p(z)",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                log_likelihood
+                + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
+                + _log_normal(z, mean, log_std.exp())
+            ).mean(0),
+            "log q(z|x) has the wrong sign: it is subtracted",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                log_likelihood
+                + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
+                - _log_normal(z, mean, (2 * log_std).exp())
+            ).mean(0),
+            "you took the variance for the scale of q: a normal takes the standard deviation σ",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: (
+                log_likelihood
+                + _log_normal(mean, torch.zeros_like(mean), torch.ones_like(mean))
+                - _log_normal(z, mean, log_std.exp())
+            ).mean(0),
+            "log p(z) was evaluated at the mean: evaluate it at the draws z",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: _elbo(log_likelihood, mean, log_std, z)[0],
+            "you used the first draw only: average over all",
+        ),
+        Mistake(
             _without_constant,
             "½ log 2π is missing in log p(z), once per latent: densities do not cancel their constants by themselves",
         ),
@@ -290,14 +378,17 @@ def _log_mean_exp(log_weights: Tensor) -> Tensor:
 
 
 def _log_mean_exp_cases(generator: Generator) -> list[Arguments]:
-    low = normal(generator, 5, 3, scale=2.0, gradient=True)
-    return [
-        (low,),
-        (normal(generator, 1, 4),),
-        (normal(generator, 7, 1, scale=5.0),),
-        (normal(generator, 6, 2) - 900,),
-        (normal(generator, 6, 2) + 900,),
+    apart = torch.tensor([0.0, -2000.0, 1500.0], dtype=torch.float64)  # pictures of very different sizes
+    draws = [
+        normal(generator, 5, 3, scale=2.0),
+        normal(generator, 1, 4),
+        normal(generator, 7, 1, scale=5.0),
+        normal(generator, 6, 2) - 900,
+        normal(generator, 6, 2) + 900,
+        normal(generator, 4, 3) + apart,
+        normal(generator, 3, 1) + apart[:, None],  # and draws of very different weights
     ]
+    return [(log_weights.requires_grad_(),) for log_weights in draws]
 
 
 def _max_over_all(log_weights: Tensor) -> Tensor:
@@ -315,12 +406,32 @@ importance_weighted_bound = Exercise(
             "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
         ),
         Mistake(
+            lambda log_weights: log_weights.max() + (log_weights - log_weights.max()).exp().mean(0).log(),
+            "you subtracted the largest weight of the whole batch: pictures differ, subtract each one's own, max over axis 0",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.exp().mean(0),
+            "this is the mean weight: take its logarithm, without overflow",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.logsumexp(0) + log(len(log_weights)),
+            "you added log K: dividing by K subtracts it",
+        ),
+        Mistake(
+            lambda log_weights: log_weights.logsumexp(0) - log(log_weights.shape[-1]),
+            "you subtracted the logarithm of the batch size: K is the number of samples, the first axis",
+        ),
+        Mistake(
+            lambda log_weights: (log_weights - log_weights.max(0).values).exp().mean(0).log(),
+            "the largest log weight was subtracted and not added again",
+        ),
+        Mistake(
             lambda log_weights: log_weights.mean(0),
             "this is the mean of the log weights, the ELBO: not the log of the mean",
         ),
         Mistake(
             _max_over_all,
-            "− log k is missing: this is the log of the sum of the weights, not of their mean",
+            "− log K is missing: this is the log of the sum of the weights, not of their mean",
         ),
         Mistake(
             lambda log_weights: (log_weights.softmax(0) * log_weights).sum(0),
@@ -336,10 +447,10 @@ importance_weighted_bound = Exercise(
         ),
         Mistake(
             lambda log_weights: log_weights.logsumexp(0) / len(log_weights),
-            "divide the sum by k inside the logarithm: subtract log k instead of dividing by k",
+            "divide the sum by K inside the logarithm: subtract log K instead of dividing by K",
         ),
         Mistake(
-            lambda log_weights: log_weights.max(0).values, "this is the largest log weight only; all k draws count"
+            lambda log_weights: log_weights.max(0).values, "this is the largest log weight only; all K draws count"
         ),
     ],
 )
@@ -382,6 +493,30 @@ manifold_grid = Exercise(
         Mistake(
             lambda steps: _square(_icdf(torch.linspace(0, 1, steps, dtype=torch.float64))),
             "the probabilities 0 and 1 map to −∞ and ∞: take the middles of equal intervals, (i + ½) / steps",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(torch.arange(steps, dtype=torch.float64) / steps)),
+            "u = i / steps begins at 0, which maps to −∞: take the middles of the intervals, (i + ½) / steps",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(torch.arange(1, steps + 1, dtype=torch.float64) / steps)),
+            "u = (i + 1) / steps ends at 1, which maps to ∞: take the middles of the intervals, (i + ½) / steps",
+        ),
+        Mistake(
+            lambda steps: _square(torch.erfinv(2 * _middles(steps) - 1)),
+            "√2 is missing: the inverse CDF of N(0, 1) is √2 erfinv(2u − 1)",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(_middles(steps))).flip(0, 1),
+            "both axes run backwards: the first latent grows to the right, the second upwards",
+        ),
+        Mistake(
+            lambda steps: _square(_icdf(_middles(steps))).flip(1),
+            "the first latent runs from right to left: it must grow with the column",
+        ),
+        Mistake(
+            lambda steps: _square(torch.linspace(-2, 2, steps, dtype=torch.float64)),
+            "the latents are equally spaced: space the *probabilities* equally, and map them through the inverse CDF",
         ),
         Mistake(
             lambda steps: _square(_icdf(torch.linspace(0, 1, steps + 2, dtype=torch.float64)[1:-1])),

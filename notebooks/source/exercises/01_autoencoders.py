@@ -17,6 +17,8 @@
 # run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check tells
 # you whether the answer is right, and if not, what is wrong.
 #
+# The checks call your function with tensors in float64 and follow its gradients: compute in torch throughout.
+#
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=01` checks all exercises at once.
 
 # %%
@@ -162,10 +164,10 @@ figures.image_rows(rows, "Held-out digits, denoised")
 # *15 minutes.* Fit a normal distribution to codes, and draw new ones from it. The noise comes in as an argument, so that
 # your answer is the same at every call.
 #
-# With the mean $m$ and the covariance $\Sigma$ of the codes (divide by $n - 1$), take the **lower Cholesky factor** $L$,
-# $L L^\top = \Sigma$; each row $\varepsilon$ of the noise becomes $m + L \varepsilon$.
+# With the mean $\mu$ and the covariance $\Sigma$ of the codes (divide by $n - 1$), take the **lower Cholesky factor** $L$,
+# $L L^\top = \Sigma$; each row $\varepsilon$ of the noise becomes $\mu + L \varepsilon$.
 #
-# `codes`: `[n, k]`, `noise`: `[m, k]`, standard normal → `[m, k]`.
+# `codes`: `[n, k]`, `noise`: `[draws, k]`, standard normal → `[draws, k]`.
 #
 # <details><summary>Hint 1</summary><code>torch.cov</code> wants variables in rows: give it <code>codes.T</code>.</details>
 # <details><summary>Hint 2</summary>Draws are rows, and $(L \varepsilon)^\top = \varepsilon^\top L^\top$.</details>
@@ -203,7 +205,7 @@ figure
 # not bases. The principal angles $\theta_1 \ge \theta_2 \ge \dots$ between the spans of the columns of `a` and of `b`
 # have the cosines
 #
-# $$ \cos \theta_i = \text{singular values of } Q_a^\top Q_b, $$
+# $$ \cos \theta_i = \text{singular values of } Q_a^\top Q_b, \text{ in ascending order,} $$
 #
 # where the columns of $Q_a$ and $Q_b$ are orthonormal bases of the two spans. Return the **largest** angle, in degrees.
 #

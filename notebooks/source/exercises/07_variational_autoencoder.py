@@ -17,6 +17,8 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
+# The checks call your function with tensors in float64 and follow its gradients: compute in torch throughout.
+#
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=07` checks all exercises at once.
 # Throughout, `log_std` is $\log \sigma$, the logarithm of the **standard deviation**.
 
@@ -218,7 +220,7 @@ figure
 # $$ \log \frac1K \sum_{k=1}^K w_k . $$
 #
 # `log_weights`: `[K, batch]` → `[batch]`, in nats. Log weights of digits lie near −100, of larger pictures near −10,000,
-# where $e^{-10000}$ is 0 in every number type: the answer must be right there too, and its gradient as well.
+# where $e^{-10000}$ rounds to 0 in every number type of PyTorch: the answer must be right there too, and its gradient as well.
 #
 # <details><summary>Hint 1</summary>Multiplying all weights by a constant adds its logarithm to the answer.</details>
 # <details><summary>Hint 2</summary>Subtract the largest log weight before exp, add it after log.</details>
@@ -255,8 +257,8 @@ figure
 # %% [markdown]
 # ## 07.6 · A grid of equal probabilities •••
 #
-# *20 minutes.* To show what a decoder of two latents does, decode a square grid of latents that the prior finds equally
-# likely to step between. Along one axis take the middles $u_i = (i + \tfrac12) / n$ of $n$ equal intervals of
+# *20 minutes.* To show what a decoder of two latents does, decode a square grid of latents such that the prior puts the
+# same probability, $1/n$, between neighbours along each axis. Along one axis take the middles $u_i = (i + \tfrac12) / n$ of $n$ equal intervals of
 # probability, and map them through the inverse CDF of $\mathcal N(0, 1)$.
 #
 # `steps`: $n$ → `[steps, steps, 2]` in float64. Entry `[row, column]` is the point ($z_1$, $z_2$): $z_1$ grows with the
