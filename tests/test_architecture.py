@@ -18,7 +18,8 @@ FLOORS = [
     ["data", "distributions", "networks", "training"],
     ["models", "objectives"],
     ["exact", "estimators", "metrics", "figures"],
-    ["claims", "widgets", "exercises", "notebooks"],
+    ["claims", "widgets", "exercises"],
+    ["notebooks"],
 ]
 FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

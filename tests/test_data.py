@@ -192,9 +192,11 @@ def test_a_split_is_the_same_at_every_call_whatever_the_seed() -> None:
     assert first.held_out.images.equal(second.held_out.images)
 
 
-@pytest.mark.parametrize("held_out", [0, -1, 200, 500])
-def test_a_split_leaves_a_picture_on_either_side(held_out: int) -> None:
-    with pytest.raises(ValueError, match=f"{held_out} of 200 pictures cannot be held out: choose 1 to 199"):
+@pytest.mark.parametrize("held_out", [0, -1, 9, 191, 200, 500])
+def test_a_split_leaves_a_picture_of_every_class_on_either_side(held_out: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"{held_out} of 200 pictures of 10 classes cannot be held out: choose 10 to 190"
+    ):
         split(numbered(200), held_out)
 
 

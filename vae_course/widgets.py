@@ -172,11 +172,12 @@ def draw_report(report: DrawingReport | None, typical: tuple[float, float]) -> F
     axes[1].set(title="its posterior", xlabel="latent", ylabel="z", ylim=(-4.5, 4.5))
     axes[1].legend(loc="lower center", ncols=2, fontsize=12, columnspacing=1.0)
     show_mosaic(axes[2], report.reconstruction, 1, "mean image E[x|z] of a draw z")
-    evidence = f"log p(x) ≈ {report.log_evidence:.1f} ± {report.standard_error:.1f}, ELBO ≈ {report.elbo:.1f} nats"
     figure.suptitle(
-        f"{evidence} (half of the held-out digits, thresholded likewise: {typical[0]:.0f} to {typical[1]:.0f})",
+        f"log p(x) ≈ {report.log_evidence:.1f} ± {report.standard_error:.1f} nats (ELBO ≈ {report.elbo:.1f})\n"
+        f"half of the held-out digits, made binary likewise: {typical[0]:.0f} to {typical[1]:.0f} nats",
         x=0.01,
         ha="left",
+        fontsize=15,
     )
     return figure
 

@@ -520,7 +520,7 @@ claim(
 )
 
 # %%
-first, last = (held_out.labels == 2).nonzero()[1, 0], (held_out.labels == 7).nonzero()[3, 0]
+first, last = (held_out.labels == 2).nonzero()[4, 0], (held_out.labels == 7).nonzero()[3, 0]
 steps = torch.linspace(0, 1, 11, device=run.device)[:, None]
 with torch.no_grad():
     paths = {name: decoders[name](c[first] + steps * (c[last] - c[first])) for name, c in codes.items()}

@@ -210,12 +210,16 @@ def _network_timeout(seconds: float) -> Iterator[None]:
 def split(images: ImageSet, held_out: int) -> Split:
     """Hold out `held_out` pictures, shuffled, with every class in its share; the same split at every call.
 
-    Raises ValueError unless at least one picture stays on either side.
+    Raises ValueError unless a picture of every class can stand on either side.
     """
     from sklearn.model_selection import train_test_split
 
-    if not 0 < held_out < len(images):
-        raise ValueError(f"{held_out} of {len(images)} pictures cannot be held out: choose 1 to {len(images) - 1}.")
+    classes = len(images.labels.unique())
+    if not classes <= held_out <= len(images) - classes:
+        raise ValueError(
+            f"{held_out} of {len(images)} pictures of {classes} classes cannot be held out: "
+            f"choose {classes} to {len(images) - classes}."
+        )
     train, test = train_test_split(
         np.arange(len(images)),
         test_size=held_out,
