@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from vae_course.exercises.report import last_error_line, pytest_runtest_makereport, pytest_terminal_summary
+from vae_course.exercises.report import (
+    last_error_line,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 
 __all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
@@ -27,4 +31,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if node.path.suffix == ".ipynb" and node.path.parent.name not in SHEETS:
-        broken.setdefault(node.path, last_error_line(str(node.repr_failure(call.excinfo))) if call.excinfo else "")
+        broken.setdefault(
+            node.path,
+            last_error_line(str(node.repr_failure(call.excinfo))) if call.excinfo else "",
+        )

@@ -151,6 +151,16 @@ def test_an_unknown_number_is_told_the_known_ones() -> None:
         notebooks.check("99")
 
 
+def test_a_claim_that_prints_something_else_than_is_stored_fails(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_code_cell("print('✓ one')", metadata={"tags": [COMPARED]}, execution_count=1)
+    for stored, outcome in (("✓ one\n", "1 passed"), ("✓ two\n", "1 failed")):
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=stored)]
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "claim.ipynb")
+        command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "claim.ipynb"]
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert outcome in ran.stdout
+
+
 def test_a_lecture_stops_at_its_first_failing_cell_and_says_why(tmp_path: Path) -> None:
     cells = [nbformat.v4.new_code_cell(s) for s in ("x = 1", "raise ValueError('the reason')", "print(x)")]
     folder = tmp_path / "notebooks"

@@ -76,8 +76,12 @@ figure
 class MyAutoencoder(nn.Module):
     def __init__(self, code: int) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.SiLU(), nn.Linear(400, code))
-        self.decoder = nn.Sequential(nn.Linear(code, 400), nn.SiLU(), nn.Linear(400, 784), nn.Unflatten(1, (1, 28, 28)))
+        self.encoder = nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 400), nn.SiLU(), nn.Linear(400, code)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(code, 400), nn.SiLU(), nn.Linear(400, 784), nn.Unflatten(1, (1, 28, 28))
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # [batch, 1, 28, 28] -> the same
         return self.decoder(self.encoder(x))
@@ -101,7 +105,9 @@ mine = MyAutoencoder(code=8).to(run.device)
 reconstruction = mine(test[:5])
 claim(
     "the squared error written here is the package's, one number per picture",
-    torch.allclose(my_squared_error(reconstruction, test[:5]), squared_error(reconstruction, test[:5]))
+    torch.allclose(
+        my_squared_error(reconstruction, test[:5]), squared_error(reconstruction, test[:5])
+    )
     and squared_error(reconstruction, test[:5]).shape == (5,),
 )
 
@@ -129,7 +135,10 @@ grey = test[:, 0, 10, 10]  # one pixel, over all held-out digits
 candidates = torch.linspace(0.01, 0.99, 981, device=run.device)[:, None]  # [candidates, 1]
 squared = (grey - candidates).square().mean(1)
 cross_entropy = (-grey * candidates.log() - (1 - grey) * (1 - candidates).log()).mean(1)
-best = {name: float(candidates[loss.argmin(), 0]) for name, loss in [("MSE", squared), ("CE", cross_entropy)]}
+best = {
+    name: float(candidates[loss.argmin(), 0])
+    for name, loss in [("MSE", squared), ("CE", cross_entropy)]
+}
 
 claim(
     "one picture for many: squared error and cross-entropy are both least at the mean",
@@ -139,10 +148,12 @@ claim(
 
 # %%
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
+lines = {"squared error × 5": (5 * squared).tolist(), "cross-entropy": cross_entropy.tolist()}
+title = "Both losses are least at the mean of the pixel"
+answers = candidates[:, 0].tolist()
 figures.curves(
-    axes, candidates[:, 0].tolist(), {"squared error × 5": (5 * squared).tolist(), "cross-entropy": cross_entropy.tolist()},
-    "Both losses are least at the mean of the pixel", "the answer x̂ for all pictures", "mean loss of the pixel",
-)  # fmt: skip
+    axes, answers, lines, title, "the answer x̂ for all pictures", "mean loss of the pixel"
+)
 axes.axvline(float(grey.mean()), color="black", linestyle=":", linewidth=2)
 figure
 
@@ -168,7 +179,9 @@ figure
 from vae_course.training import adam_player, fit
 
 
-def train_autoencoder(model: nn.Module, x: Tensor, epochs: int, rate: float = 3e-3, size: int = 100) -> nn.Module:
+def train_autoencoder(
+    model: nn.Module, x: Tensor, epochs: int, rate: float = 3e-3, size: int = 100
+) -> nn.Module:
     batches = Batches(x, size=size)
     loss = lambda x: squared_error(model(x), x)  # [batch]
     fit([adam_player(loss, model, rate, epochs * len(batches))], batches, epochs)
@@ -178,7 +191,10 @@ def train_autoencoder(model: nn.Module, x: Tensor, epochs: int, rate: float = 3e
 sizes = [2, 8, 32]
 epochs = run.choose(laptop=25, full=40)
 autoencoders = {
-    size: train_autoencoder(mlp_autoencoder(train.shape, (400, 100), size).to(run.device), x, epochs) for size in sizes
+    size: train_autoencoder(
+        mlp_autoencoder(train.shape, (400, 100), size).to(run.device), x, epochs
+    )
+    for size in sizes
 }
 
 # %% [markdown] tags=["slide"]
@@ -193,7 +209,9 @@ from vae_course.exact import PrincipalComponents
 from vae_course.metrics import mean_squared_error
 
 components = {size: PrincipalComponents(x, size) for size in sizes}
-shown = held_out.labels.argsort(stable=True)[:: len(test) // 12][:12]  # twelve pictures, over all classes
+shown = held_out.labels.argsort(stable=True)[:: len(test) // 12][
+    :12
+]  # twelve pictures, over all classes
 rows = {"original": test[shown]}
 with torch.no_grad():
     for size in sizes:
@@ -212,7 +230,9 @@ with torch.no_grad():
         "PCA": [mean_squared_error(components[size](test), test) for size in sizes],
         "autoencoder": [mean_squared_error(autoencoders[size](test), test) for size in sizes],
     }
-nothing = mean_squared_error(x.mean(0).expand_as(test), test)  # answering with the mean picture, a code of size 0
+nothing = mean_squared_error(
+    x.mean(0).expand_as(test), test
+)  # answering with the mean picture, a code of size 0
 
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
 lines = {name: [nothing, *values] for name, values in errors.items()}
@@ -256,7 +276,9 @@ claim(
 from vae_course.widgets import bottleneck_slider
 
 with torch.no_grad():
-    reconstructions = {size: autoencoders[size](test[shown]).clamp(0, 1).cpu() for size in sizes}
+    reconstructions = {
+        size: autoencoders[size](test[shown]).clamp(0, 1).cpu() for size in sizes
+    }
 bottleneck_slider(reconstructions, test[shown].cpu())
 
 # %% [markdown]
@@ -291,11 +313,19 @@ linear = mlp_autoencoder(train.shape, (), 2).to(run.device)  # no hidden layer
 train_autoencoder(linear, x - mean, epochs=run.choose(laptop=150, full=20), rate=3e-2, size=400)
 
 decoder_columns = linear.decoder.network[0].weight  # [784, 2]
-to_subspace = principal_angles(decoder_columns, components[2].components)  # largest first, degrees
+to_subspace = principal_angles(
+    decoder_columns, components[2].components
+)  # largest first, degrees
 axes_of_pca = components[2].components.T  # [2, 784]
-to_axis = [[float(principal_angles(c[:, None], a[:, None])) for a in axes_of_pca] for c in decoder_columns.T]
+to_axis = [
+    [float(principal_angles(c[:, None], a[:, None])) for a in axes_of_pca]
+    for c in decoder_columns.T
+]
 print("angles between the subspaces:", [f"{a:.2f}°" for a in to_subspace.tolist()])
-print("angles of its two columns with the two components:", [[f"{a:.0f}°" for a in row] for row in to_axis])
+print(
+    "angles of its two columns with the two components:",
+    [[f"{a:.0f}°" for a in row] for row in to_axis],
+)
 
 # %%
 with torch.no_grad():
@@ -343,7 +373,9 @@ from sklearn.neighbors import KNeighborsClassifier
 few, labels = test[:1000], held_out.labels[:1000]
 with torch.no_grad():
     maps = {"PCA": components[2].encode(few), "autoencoder": autoencoders[2].encode(few)}
-maps["t-SNE"] = torch.from_numpy(TSNE(random_state=run.seed).fit_transform(few.flatten(1).cpu().numpy()))
+maps["t-SNE"] = torch.from_numpy(
+    TSNE(random_state=run.seed).fit_transform(few.flatten(1).cpu().numpy())
+)
 
 figure, axes = figures.subplots(1, 3, figsize=(15, 5))
 for axis, (name, codes) in zip(axes, maps.items(), strict=True):
@@ -422,7 +454,10 @@ with torch.no_grad():
 
 # %% tags=["slide"]
 order = torch.randperm(n)[:14]  # the mixture's draws come sorted by component
-figures.image_rows({name: images[order] for name, images in invented.items()}, "Decoded codes, drawn in four ways")
+figures.image_rows(
+    {name: images[order] for name, images in invented.items()},
+    "Decoded codes, drawn in four ways",
+)
 
 # %% [markdown]
 # *Figure: four rows of decoded pictures. N(0, I) gives faint strokes; the box gives heavy strokes with stray ink; the normal
@@ -465,12 +500,14 @@ figure
 
 # %%
 claim(
-    "the squared distance from real digits is more than three times larger for N(0, I) than for a normal fitted to the codes",
+    "N(0, I) lands at more than three times the squared distance of a normal fitted to the codes",
     distance["N(0, I)"] > 3 * distance["normal"],
     **distance,
 )
 claim(
-    "a mixture fitted to the codes comes closer than one normal", distance["mixture"] < distance["normal"], **distance
+    "a mixture fitted to the codes comes closer than one normal",
+    distance["mixture"] < distance["normal"],
+    **distance,
 )
 claim(
     "and none comes as close as real digits do",

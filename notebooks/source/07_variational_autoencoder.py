@@ -60,7 +60,8 @@ generator = torch.Generator(run.device).manual_seed(run.seed)
 one = train.images[3:4].expand(6, -1, -1, -1)
 drawn = binarize(shift(one, generator), generator)
 figures.image_rows(
-    {"held out": test[:14], "one digit, drawn": torch.cat([one[:1], drawn])}, f"Binary digits ({train.name})"
+    {"held out": test[:14], "one digit, drawn": torch.cat([one[:1], drawn])},
+    f"Binary digits ({train.name})",
 )
 
 # %% [markdown]
@@ -95,7 +96,9 @@ def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:  # [..., 1, 28, 28] -> [
     return (x * logits - softplus(logits)).sum(dim=(-3, -2, -1))
 
 
-def kl_to_prior(mean: Tensor, log_std: Tensor) -> Tensor:  # KL(q(z|x) || p(z)), [..., latent] -> [...]
+def kl_to_prior(
+    mean: Tensor, log_std: Tensor
+) -> Tensor:  # KL(q(z|x) || p(z)), [..., latent] -> [...]
     return (0.5 * (mean**2 + (2 * log_std).exp() - 1) - log_std).sum(-1)
 
 
@@ -123,7 +126,10 @@ with torch.no_grad():
 
 claim(
     "prior, posterior, likelihood and KL divergence by hand are the package's",
-    all(torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3) for ours, theirs in zip(by_hand, package, strict=True)),
+    all(
+        torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+        for ours, theirs in zip(by_hand, package, strict=True)
+    ),
 )
 
 # %% [markdown] tags=["slide"]
@@ -141,22 +147,32 @@ claim(
 
 
 # %%
-def estimator_a(model, x: Tensor, noise: Tensor) -> Tensor:  # noise [L, M, latent] -> [L, M] nats
+def estimator_a(
+    model, x: Tensor, noise: Tensor
+) -> Tensor:  # noise [L, M, latent] -> [L, M] nats
     mean, log_std = model.encoder(x).chunk(2, dim=-1)
     z = mean + log_std.exp() * noise
-    log_joint = log_bernoulli(x, model.decoder(z)) + log_normal(z, torch.zeros_like(z), torch.ones_like(z))
+    log_joint = log_bernoulli(x, model.decoder(z)) + log_normal(
+        z, torch.zeros_like(z), torch.ones_like(z)
+    )
     return log_joint - log_normal(z, mean, log_std.exp())
 
 
-def estimator_b(model, x: Tensor, noise: Tensor) -> Tensor:  # noise [L, M, latent] -> [L, M] nats
+def estimator_b(
+    model, x: Tensor, noise: Tensor
+) -> Tensor:  # noise [L, M, latent] -> [L, M] nats
     mean, log_std = model.encoder(x).chunk(2, dim=-1)
-    return log_bernoulli(x, model.decoder(mean + log_std.exp() * noise)) - kl_to_prior(mean, log_std)
+    return log_bernoulli(x, model.decoder(mean + log_std.exp() * noise)) - kl_to_prior(
+        mean, log_std
+    )
 
 
 # %%
 with torch.no_grad():
     a, b = estimator_a(vae, x, noise), estimator_b(vae, x, noise)  # [samples, batch]
-difference = (a - b).mean(1)  # one number per draw of the whole batch, mean 0 if A and B estimate the same
+difference = (a - b).mean(
+    1
+)  # one number per draw of the whole batch, mean 0 if A and B estimate the same
 error = difference.std() / len(difference) ** 0.5
 claim(
     "estimators A and B agree on average, within five standard errors",
@@ -172,7 +188,11 @@ mean, log_std = vae.encoder(x).chunk(2, dim=-1)
 vae.zero_grad()
 log_bernoulli(x, vae.decoder(mean + log_std.exp() * noise[0])).mean().backward()
 size = sum(float(p.grad.square().sum()) for p in vae.encoder.parameters())
-claim("without the KL term a gradient still reaches the encoder: it flows through z", size > 0, size=size)
+claim(
+    "without the KL term a gradient still reaches the encoder: it flows through z",
+    size > 0,
+    size=size,
+)
 
 # %% [markdown]
 # Now **exercises 07.1 to 07.4**: reparameterization, KL, log-likelihood, and the bound from samples.
@@ -209,7 +229,9 @@ def draw_anew(images: Tensor, generator: torch.Generator) -> Tensor:
 def train_vae(model, epochs: int, watch=None, rate: float = 4e-3):
     batches = Batches(train.images, size=100, augment=draw_anew)
     loss = lambda x: -elbo(model, x).value  # [batch] nats
-    return training.fit([training.adam_player(loss, model, rate, epochs * len(batches))], batches, epochs, watch)
+    return training.fit(
+        [training.adam_player(loss, model, rate, epochs * len(batches))], batches, epochs, watch
+    )
 
 
 seen = fixed_binarization(train.images[:1000])  # training digits as they are, without the shift
@@ -217,14 +239,22 @@ seen = fixed_binarization(train.images[:1000])  # training digits as they are, w
 
 def watch() -> dict[str, float]:
     parts = {"train": mean_elbo(vae, seen[:500]), "held out": mean_elbo(vae, test[:500])}
-    return {f"{part}, {name}": value for part, terms in parts.items() for name, value in terms.items()}
+    return {
+        f"{part}, {name}": value
+        for part, terms in parts.items()
+        for name, value in terms.items()
+    }
 
 
 history = train_vae(vae, epochs=run.choose(laptop=120, full=60), watch=watch)
 
 # %%
 figure, axes = figures.subplots(1, 3, figsize=(15, 4.5))
-titles = {"elbo": "The bound rises", "log_likelihood": "E log p(x|z): reconstruction", "kl": "KL(q(z|x) || p(z))"}
+titles = {
+    "elbo": "The bound rises",
+    "log_likelihood": "E log p(x|z): reconstruction",
+    "kl": "KL(q(z|x) || p(z))",
+}
 for axis, (name, title) in zip(axes, titles.items(), strict=True):
     lines = {part: history[f"{part}, {name}"] for part in ("train", "held out")}
     figures.curves(axis, history["epoch"], lines, title, "epoch", "nats per digit")
@@ -241,7 +271,9 @@ figure
 # %%
 final = mean_elbo(vae, test, samples=10)
 on_seen = mean_elbo(vae, seen, samples=10)
-print(f"held out ({held_out.name}): ELBO {final['elbo']:.1f} = {final['log_likelihood']:.1f} − {final['kl']:.1f} nats")
+print(
+    f"held out ({held_out.name}): ELBO {final['elbo']:.1f} = {final['log_likelihood']:.1f} − {final['kl']:.1f} nats"
+)
 print(f"training digits: ELBO {on_seen['elbo']:.1f} nats")
 
 frequency = seen.mean(0).clamp(0.002, 0.998)  # one Bernoulli per pixel, no latents at all
@@ -271,7 +303,9 @@ claim(
 # %%
 with torch.no_grad():
     q = vae.posterior(test)
-    at_mean = float((vae.likelihood(q.mean).log_prob(test) - kl_divergence(q, vae.prior())).mean())
+    at_mean = float(
+        (vae.likelihood(q.mean).log_prob(test) - kl_divergence(q, vae.prior())).mean()
+    )
 claim(
     "evaluated at z = μ instead of at draws, the number is too good by more than a nat",
     at_mean > final["elbo"] + 1,
@@ -296,14 +330,20 @@ evidence = log_evidence(vae, test, samples=run.choose(laptop=500, full=1000))
 mean_log_evidence = float(evidence.value.mean())
 sampling_error = float(evidence.standard_error.square().sum().sqrt() / len(test))
 with torch.no_grad():
-    bounds = {f"{k} samples" if k > 1 else "ELBO": float(iwae(vae, test, k).mean()) for k in (1, 5, 25)}
+    bounds = {
+        f"{k} samples" if k > 1 else "ELBO": float(iwae(vae, test, k).mean())
+        for k in (1, 5, 25)
+    }
 bounds[f"log p(x), {run.choose(laptop=500, full=1000)} samples"] = mean_log_evidence
-print({name: round(value, 1) for name, value in bounds.items()}, f"± {sampling_error:.2f} from sampling")
+print(
+    {name: round(value, 1) for name, value in bounds.items()},
+    f"± {sampling_error:.2f} from sampling",
+)
 print(f"± {float(evidence.value.std()) / len(test) ** 0.5:.1f} from the choice of digits")
 
 # %%
 claim(
-    "estimated by importance sampling, log p(x) lies above the bound by more than ten sampling errors",
+    "the estimate of log p(x) lies above the bound by more than ten sampling errors",
     mean_log_evidence > final["elbo"] + 10 * sampling_error,
     log_p=mean_log_evidence, elbo=final["elbo"], error=sampling_error,
 )  # fmt: skip
@@ -311,7 +351,11 @@ claim(
     "the number at z = μ lies above even this estimate of log p(x)",
     at_mean > mean_log_evidence, at_mean=at_mean, log_p=mean_log_evidence,
 )  # fmt: skip
-claim("and the bound rises with the number of samples", list(bounds.values()) == sorted(bounds.values()), **bounds)
+claim(
+    "and the bound rises with the number of samples",
+    list(bounds.values()) == sorted(bounds.values()),
+    **bounds,
+)
 
 # %% [markdown]
 # Two errors are printed. That of the sampling is small, but it does not see the bias: draws from $q$ seldom reach where
@@ -330,7 +374,10 @@ claim("and the bound rises with the number of samples", list(bounds.values()) ==
 shown = held_out.labels.argsort(stable=True)[:: len(test) // 12][:12]
 with torch.no_grad():
     draws = [vae.likelihood(vae.posterior(test[shown]).sample()).mean for _ in range(3)]
-rows = {"held-out digit": test[shown], **{f"mean image, draw {i + 1}": image for i, image in enumerate(draws)}}
+rows = {
+    "held-out digit": test[shown],
+    **{f"mean image, draw {i + 1}": image for i, image in enumerate(draws)},
+}
 figures.image_rows(rows, "Reconstructions from three draws of z")
 
 # %% [markdown]
@@ -347,7 +394,11 @@ n = 1000
 with torch.no_grad():
     invented = vae.likelihood(vae.prior().sample((n,)))
     mean_images, samples = invented.mean, invented.sample()
-rows = {"mean image E[x|z]": mean_images[:14], "sample x ~ p(x|z)": samples[:14], "real, held out": test[:14]}
+rows = {
+    "mean image E[x|z]": mean_images[:14],
+    "sample x ~ p(x|z)": samples[:14],
+    "real, held out": test[:14],
+}
 figures.image_rows(rows, "From the prior: mean images, and true samples of the same z")
 
 # %% [markdown]
@@ -418,19 +469,23 @@ def gradient(model, x: Tensor, samples: int) -> Tensor:
 
 def variance_and_seconds(pictures: int, samples: int, repeats: int = 24) -> tuple[float, float]:
     started = time.perf_counter()
-    batches = [seen[torch.randint(len(seen), (pictures,), device=run.device)] for _ in range(repeats)]
+    batches = [
+        seen[torch.randint(len(seen), (pictures,), device=run.device)] for _ in range(repeats)
+    ]
     gradients = torch.stack([gradient(vae, x, samples) for x in batches])
     return float(gradients.var(0).sum()), (time.perf_counter() - started) / repeats
 
 
 table = {(m, k): variance_and_seconds(m, k) for m, k in [(100, 1), (100, 10), (1000, 1)]}
 for (pictures, k), (variance, seconds) in table.items():
-    print(f"M = {pictures:4d}, L = {k:2d}: variance {variance:6.1f}, {1000 * seconds:5.1f} ms a step")
+    print(
+        f"M = {pictures:4d}, L = {k:2d}: variance {variance:6.1f}, {1000 * seconds:5.1f} ms a step"
+    )
 
 # %%
 base, more_draws, more_pictures = (variance for variance, _ in table.values())
 claim(
-    "the noise's part is the larger: ten draws lower the variance more than 2/1.1-fold, yet less than tenfold",
+    "the noise's part is the larger: ten draws cut the variance more than 2/1.1-fold, but not tenfold",
     2 / 1.1 < base / more_draws < 10, one=base, ten=more_draws,
 )  # fmt: skip
 claim(
@@ -455,18 +510,24 @@ means = posterior_means(flat, test)  # [n, 2]
 STEPS = 20
 u = (torch.arange(STEPS) + 0.5) / STEPS
 axis = 2**0.5 * torch.erfinv(2 * u - 1)  # the inverse CDF of N(0, 1)
-grid = torch.stack([axis.expand(STEPS, STEPS), axis.flip(0)[:, None].expand(STEPS, STEPS)], dim=-1)
+grid = torch.stack(
+    [axis.expand(STEPS, STEPS), axis.flip(0)[:, None].expand(STEPS, STEPS)], dim=-1
+)
 claim(
-    "the grid by hand is the package's, and its rows step through the prior in equal probabilities",
+    "the grid by hand is the package's, and steps through the prior in equal probabilities",
     torch.allclose(grid, figures.quantile_grid(STEPS), atol=1e-4)
-    and torch.allclose(torch.special.ndtr(axis).diff(), torch.full((STEPS - 1,), 1 / STEPS), atol=1e-4),
+    and torch.allclose(
+        torch.special.ndtr(axis).diff(), torch.full((STEPS - 1,), 1 / STEPS), atol=1e-4
+    ),
 )
 
 # %%
 with torch.no_grad():
     manifold = flat.likelihood(grid.flatten(0, 1).to(run.device)).mean  # [steps², 1, 28, 28]
 figure, (left, right) = figures.subplots(1, 2, figsize=(14, 7))
-figures.code_map(left, means, held_out.labels, "posterior means of held-out digits", ("latent 1", "latent 2"))
+figures.code_map(
+    left, means, held_out.labels, "posterior means of held-out digits", ("latent 1", "latent 2")
+)
 figures.show_mosaic(right, manifold, STEPS, "mean images, equal steps of probability")
 figure
 
@@ -501,20 +562,25 @@ from vae_course.models.autoencoder import mlp_autoencoder, squared_error
 
 autoencoder = mlp_autoencoder(train.shape, hidden=(400,), code=LATENT).to(run.device)
 batches, epochs = Batches(train.images, size=100, augment=shift), run.choose(laptop=30, full=20)
-player = training.adam_player(lambda x: squared_error(autoencoder(x), x), autoencoder, 3e-3, epochs * len(batches))
+player = training.adam_player(
+    lambda x: squared_error(autoencoder(x), x), autoencoder, 3e-3, epochs * len(batches)
+)
 training.fit([player], batches, epochs)
 features = DigitFeatures.train(train)
 grey = held_out.images[:n]
 
 with torch.no_grad():
     codes = {"autoencoder": autoencoder.encode(grey), "VAE": vae.posterior(test[:n]).mean}
-    decoders = {"autoencoder": lambda c: autoencoder.decode(c).clamp(0, 1), "VAE": lambda z: vae.likelihood(z).mean}
+    decoders = {
+        "autoencoder": lambda c: autoencoder.decode(c).clamp(0, 1),
+        "VAE": lambda z: vae.likelihood(z).mean,
+    }
     partner = torch.randperm(n, device=run.device)
     halfway = {name: decoders[name]((c + c[partner]) / 2) for name, c in codes.items()}
 middle = {name: features.distance(images, grey) for name, images in halfway.items()}
 middle["average of the pixels"] = features.distance((grey + grey[partner]) / 2, grey)
 claim(
-    "halfway between two digits, the squared distance from digits is less than half the autoencoder's for the VAE",
+    "halfway between two digits, the VAE is at less than half the autoencoder's squared distance",
     middle["VAE"] < 0.5 * middle["autoencoder"],
     **middle,
 )
@@ -523,7 +589,10 @@ claim(
 first, last = (held_out.labels == 2).nonzero()[4, 0], (held_out.labels == 7).nonzero()[3, 0]
 steps = torch.linspace(0, 1, 11, device=run.device)[:, None]
 with torch.no_grad():
-    paths = {name: decoders[name](c[first] + steps * (c[last] - c[first])) for name, c in codes.items()}
+    paths = {
+        name: decoders[name](c[first] + steps * (c[last] - c[first]))
+        for name, c in codes.items()
+    }
 figures.image_rows(paths, "From a 2 to a 7 in a straight line of codes")
 
 # %% [markdown]
@@ -546,7 +615,10 @@ for name, c in known.items():
         "mixture": torch.from_numpy(mixture.sample(n)[0]).to(c),
     }
     with torch.no_grad():
-        distance |= {f"{name}, {way}": features.distance(decoders[name](code), grey) for way, code in drawn.items()}
+        distance |= {
+            f"{name}, {way}": features.distance(decoders[name](code), grey)
+            for way, code in drawn.items()
+        }
 distance["real digits"] = features.distance(train.images[:n], grey)
 
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 4))
@@ -565,7 +637,7 @@ figure
 
 # %%
 claim(
-    "from N(0, I), the squared distance from digits is less than half the autoencoder's for the VAE",
+    "from N(0, I), the VAE is at less than half the autoencoder's squared distance",
     distance["VAE, N(0, I)"] < 0.5 * distance["autoencoder, N(0, I)"],
     **distance,
 )
@@ -590,9 +662,15 @@ claim(
 # %%
 from vae_course.widgets import drawing_pad
 
-thresholded = log_evidence(vae, (held_out.images[:500] > 0.5).float(), samples=100)  # as the pad makes drawings binary
-quartiles = torch.quantile(thresholded.value, torch.tensor([0.25, 0.75], device=run.device)).tolist()
-drawing_pad(vae.to("cpu"), start=held_out.images[int(first)].cpu(), typical=(quartiles[0], quartiles[1]))
+thresholded = log_evidence(
+    vae, (held_out.images[:500] > 0.5).float(), samples=100
+)  # as the pad makes drawings binary
+quartiles = torch.quantile(
+    thresholded.value, torch.tensor([0.25, 0.75], device=run.device)
+).tolist()
+drawing_pad(
+    vae.to("cpu"), start=held_out.images[int(first)].cpu(), typical=(quartiles[0], quartiles[1])
+)
 
 # %% [markdown]
 # *Figure: a digit as the model sees it, its 20 posterior means with bars of one standard deviation over the band of the

@@ -68,11 +68,18 @@ check(sheet.reparameterize, reparameterize)
 
 # %%
 noise = torch.randn(400, 2)
-moved = reparameterize(torch.tensor([2.0, 1.0]).expand(400, 2), torch.tensor([0.5, -1.0]).expand(400, 2), noise)
+moved = reparameterize(
+    torch.tensor([2.0, 1.0]).expand(400, 2), torch.tensor([0.5, -1.0]).expand(400, 2), noise
+)
 figure, (axes,) = figures.subplots(1, 1, figsize=(7, 5))
 axes.scatter(*noise.T, s=14, color=figures.SKY, label="ε ~ N(0, I)")
 axes.scatter(*moved.T, s=14, color=figures.VERMILION, label="z = μ + σ ε")
-axes.set(title="The same noise, moved and stretched", xlabel="latent 1", ylabel="latent 2", aspect="equal")
+axes.set(
+    title="The same noise, moved and stretched",
+    xlabel="latent 1",
+    ylabel="latent 2",
+    aspect="equal",
+)
 axes.legend()
 figure
 
@@ -105,10 +112,14 @@ check(sheet.kl_to_standard_normal, kl_to_standard_normal)
 # You should see a valley with its floor, 0, at μ = 0 and σ = 1. It is steeper towards small σ than towards large ones.
 
 # %%
-mean, log_std = torch.meshgrid(torch.linspace(-2, 2, 81), torch.linspace(-1.5, 1, 81), indexing="xy")
+mean, log_std = torch.meshgrid(
+    torch.linspace(-2, 2, 81), torch.linspace(-1.5, 1, 81), indexing="xy"
+)
 surface = kl_to_standard_normal(mean.reshape(-1, 1), log_std.reshape(-1, 1)).reshape(81, 81)
 figure, (axes,) = figures.subplots(1, 1, figsize=(8, 5))
-lines = axes.contour(mean, log_std.exp(), surface, levels=[0.02, 0.1, 0.25, 0.5, 1, 1.5, 2, 3], cmap="viridis")
+lines = axes.contour(
+    mean, log_std.exp(), surface, levels=[0.02, 0.1, 0.25, 0.5, 1, 1.5, 2, 3], cmap="viridis"
+)
 axes.clabel(lines, fontsize=12)
 axes.plot(0, 1, "X", markersize=14, color=figures.VERMILION)
 axes.set(title="KL(N(μ, σ²) || N(0, 1)) in nats", xlabel="μ", ylabel="σ")
@@ -159,7 +170,9 @@ print(f"ELBO of the last epoch: {-history['loss'][-1]:.0f} nats a training digit
 # %%
 with torch.no_grad():
     reconstruction = vae.likelihood(vae.posterior(test[:12]).sample()).mean
-figures.image_rows({"held out": test[:12], "mean image": reconstruction}, "Reconstructions by your own VAE")
+figures.image_rows(
+    {"held out": test[:12], "mean image": reconstruction}, "Reconstructions by your own VAE"
+)
 
 # %% [markdown]
 # ## 07.4 · The ELBO from samples ••
@@ -169,7 +182,7 @@ figures.image_rows({"held out": test[:12], "mean image": reconstruction}, "Recon
 # $$ \mathcal L \approx \frac1L \sum_{l=1}^L \Bigl[ \log p(x \mid z^{(l)}) + \log p(z^{(l)}) - \log q(z^{(l)} \mid x) \Bigr]. $$
 #
 # `log_likelihood`: `[L, batch]`, $\log p(x|z^{(l)})$; `mean`, `log_std`: `[batch, latent]`, of $q$; `z`:
-# `[L, batch, latent]` → `[batch]`, in nats. The prior is $\mathcal N(0, I)$.
+# `[L, batch, latent]` → `[batch]`, in nats, with gradients to all four. The prior is $\mathcal N(0, I)$.
 #
 # <details><summary>Hint 1</summary>Both densities are normal ones with their constants, summed over the latents.</details>
 # <details><summary>Hint 2</summary><code>torch.distributions.Normal(mean, std).log_prob(z)</code> is per
@@ -178,7 +191,9 @@ figures.image_rows({"held out": test[:12], "mean image": reconstruction}, "Recon
 
 
 # %%
-def elbo_from_samples(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
+def elbo_from_samples(
+    log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor
+) -> Tensor:
     ### BEGIN SOLUTION
     log_prior = (-0.5 * z**2 - 0.5 * log(2 * pi)).sum(-1)  # [L, batch]
     log_q = (-0.5 * ((z - mean) / log_std.exp()) ** 2 - log_std - 0.5 * log(2 * pi)).sum(-1)
@@ -202,13 +217,19 @@ with torch.no_grad():
     estimates = {}
     for draws in (1, 4, 16, 64):
         groups = zip(log_likelihood.split(draws), z.split(draws), strict=True)
-        estimates[draws] = [float(elbo_from_samples(lik, mean, log_std, one).mean()) for lik, one in groups]
+        estimates[draws] = [
+            float(elbo_from_samples(lik, mean, log_std, one).mean()) for lik, one in groups
+        ]
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
 for position, values in enumerate(estimates.values()):
     axes.plot([position] * len(values), values, "o", color=figures.BLUE, alpha=0.4)
 axes.axhline(truth, color=figures.VERMILION, label="512 draws, KL in closed form")
 axes.set_xticks(range(4), [str(draws) for draws in estimates])
-axes.set(title="Estimator A scatters around the bound", xlabel="draws L", ylabel="mean ELBO of 200 digits, nats")
+axes.set(
+    title="Estimator A scatters around the bound",
+    xlabel="draws L",
+    ylabel="mean ELBO of 200 digits, nats",
+)
 axes.legend()
 figure
 
@@ -244,12 +265,22 @@ check(sheet.importance_weighted_bound, importance_weighted_bound)
 # %%
 with torch.no_grad():
     log_w = log_likelihood + (torch.distributions.Normal(0.0, 1.0).log_prob(z)).sum(-1)
-    log_w = log_w - torch.distributions.Normal(mean, log_std.exp()).log_prob(z).sum(-1)  # [512, batch]
+    log_w = log_w - torch.distributions.Normal(mean, log_std.exp()).log_prob(z).sum(
+        -1
+    )  # [512, batch]
     counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-    bound = [float(torch.stack([importance_weighted_bound(w) for w in log_w.split(k)]).mean()) for k in counts]
+    bound = [
+        float(torch.stack([importance_weighted_bound(w) for w in log_w.split(k)]).mean())
+        for k in counts
+    ]
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
 figures.curves(
-    axes, counts, {"importance-weighted bound": bound}, "More samples, tighter bound", "samples K", "nats per digit"
+    axes,
+    counts,
+    {"importance-weighted bound": bound},
+    "More samples, tighter bound",
+    "samples K",
+    "nats per digit",
 )
 axes.set_xscale("log", base=2)
 figure
@@ -276,7 +307,9 @@ def manifold_grid(steps: int) -> Tensor:
     ### BEGIN SOLUTION
     u = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
     z = torch.special.ndtri(u)
-    return torch.stack([z.expand(steps, steps), z.flip(0)[:, None].expand(steps, steps)], dim=-1)
+    return torch.stack(
+        [z.expand(steps, steps), z.flip(0)[:, None].expand(steps, steps)], dim=-1
+    )
     ### END SOLUTION
 
 
@@ -292,7 +325,11 @@ from vae_course.objectives import elbo
 
 flat = mlp_vae(train.shape, hidden=(400, 100), latent=2)
 batches = Batches(train.images, size=100, augment=binarize)
-fit([adam_player(lambda x: -elbo(flat, x).value, flat, 4e-3, 20 * len(batches))], batches, epochs=20)
+fit(
+    [adam_player(lambda x: -elbo(flat, x).value, flat, 4e-3, 20 * len(batches))],
+    batches,
+    epochs=20,
+)
 with torch.no_grad():
     images = flat.likelihood(manifold_grid(15).float().flatten(0, 1)).mean
 figure, (axes,) = figures.subplots(1, 1, figsize=(7, 7))
