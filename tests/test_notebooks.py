@@ -59,6 +59,7 @@ def test_code_cells_are_short_and_figures_have_alternative_text(target: Target) 
     cells = nbformat.read(target.path, as_version=4).cells
     for position, cell in enumerate(cells):
         if cell.cell_type == "code" and target.path.parent.name == "notebooks":
+            assert len(cell.source.splitlines()) <= 24, cell.source
             shown = any("image/png" in output.get("data", {}) for output in cell.outputs)
             following = cells[position + 1].source if position + 1 < len(cells) else ""
             assert not shown or "*Figure: " in following, cell.source

@@ -188,14 +188,11 @@ def train_autoencoder(
     return model
 
 
-sizes = [2, 8, 32]
-epochs = run.choose(laptop=25, full=40)
-autoencoders = {
-    size: train_autoencoder(
-        mlp_autoencoder(train.shape, (400, 100), size).to(run.device), x, epochs
-    )
-    for size in sizes
-}
+# %%
+sizes, autoencoders = [2, 8, 32], {}
+for size in sizes:
+    model = mlp_autoencoder(train.shape, hidden=(400, 100), code=size).to(run.device)
+    autoencoders[size] = train_autoencoder(model, x, epochs=run.choose(laptop=25, full=40))
 
 # %% [markdown] tags=["slide"]
 # ## 5 · Against the best linear method
@@ -230,10 +227,11 @@ with torch.no_grad():
         "PCA": [mean_squared_error(components[size](test), test) for size in sizes],
         "autoencoder": [mean_squared_error(autoencoders[size](test), test) for size in sizes],
     }
-nothing = mean_squared_error(
-    x.mean(0).expand_as(test), test
-)  # answering with the mean picture, a code of size 0
 
+# A code of size 0: the mean picture for an answer.
+nothing = mean_squared_error(x.mean(0).expand_as(test), test)
+
+# %%
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
 lines = {name: [nothing, *values] for name, values in errors.items()}
 figures.curves(
@@ -312,6 +310,7 @@ mean = x.mean(0)
 linear = mlp_autoencoder(train.shape, (), 2).to(run.device)  # no hidden layer
 train_autoencoder(linear, x - mean, epochs=run.choose(laptop=150, full=20), rate=3e-2, size=400)
 
+# %%
 decoder_columns = linear.decoder.network[0].weight  # [784, 2]
 to_subspace = principal_angles(
     decoder_columns, components[2].components
@@ -336,6 +335,7 @@ with torch.no_grad():
     weight, bias = linear.decoder.network[0].weight, linear.decoder.network[0].bias
     other = (code @ turn.T) @ (weight @ turn.inverse()).T + bias
 
+# %%
 claim(
     "the linear autoencoder ends in PCA's subspace: the largest principal angle is below 1°",
     to_subspace[0] < 1,

@@ -119,18 +119,22 @@ with torch.no_grad():
     mean, log_std = vae.encoder(x).chunk(2, dim=-1)  # [batch, latent] each
     z = mean + log_std.exp() * noise  # the reparameterized draw
 
+# %%
+with torch.no_grad():
     q, p = vae.posterior(x), vae.prior()
-    by_hand = [log_normal(z, torch.zeros_like(z), torch.ones_like(z)), log_normal(z, mean, log_std.exp()),
-               log_bernoulli(x, vae.decoder(z)), kl_to_prior(mean, log_std)]  # fmt: skip
+    by_hand = {
+        "prior": log_normal(z, torch.zeros_like(z), torch.ones_like(z)),
+        "posterior": log_normal(z, mean, log_std.exp()),
+        "likelihood": log_bernoulli(x, vae.decoder(z)),
+        "KL": kl_to_prior(mean, log_std),
+    }
     package = [p.log_prob(z), q.log_prob(z), vae.likelihood(z).log_prob(x), kl_divergence(q, p)]
+close = [
+    torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+    for ours, theirs in zip(by_hand.values(), package, strict=True)
+]
 
-claim(
-    "prior, posterior, likelihood and KL divergence by hand are the package's",
-    all(
-        torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3)
-        for ours, theirs in zip(by_hand, package, strict=True)
-    ),
-)
+claim("prior, posterior, likelihood and KL divergence by hand are the package's", all(close))
 
 # %% [markdown] tags=["slide"]
 # ## 3 · The bound, in two estimators
@@ -147,24 +151,18 @@ claim(
 
 
 # %%
-def estimator_a(
-    model, x: Tensor, noise: Tensor
-) -> Tensor:  # noise [L, M, latent] -> [L, M] nats
+# noise: [L, M, latent], for L draws a picture and M pictures -> [L, M] nats
+def estimator_a(model, x: Tensor, noise: Tensor) -> Tensor:
     mean, log_std = model.encoder(x).chunk(2, dim=-1)
     z = mean + log_std.exp() * noise
-    log_joint = log_bernoulli(x, model.decoder(z)) + log_normal(
-        z, torch.zeros_like(z), torch.ones_like(z)
-    )
-    return log_joint - log_normal(z, mean, log_std.exp())
+    log_prior = log_normal(z, torch.zeros_like(z), torch.ones_like(z))
+    return log_bernoulli(x, model.decoder(z)) + log_prior - log_normal(z, mean, log_std.exp())
 
 
-def estimator_b(
-    model, x: Tensor, noise: Tensor
-) -> Tensor:  # noise [L, M, latent] -> [L, M] nats
+def estimator_b(model, x: Tensor, noise: Tensor) -> Tensor:
     mean, log_std = model.encoder(x).chunk(2, dim=-1)
-    return log_bernoulli(x, model.decoder(mean + log_std.exp() * noise)) - kl_to_prior(
-        mean, log_std
-    )
+    z = mean + log_std.exp() * noise
+    return log_bernoulli(x, model.decoder(z)) - kl_to_prior(mean, log_std)
 
 
 # %%
@@ -229,21 +227,20 @@ def draw_anew(images: Tensor, generator: torch.Generator) -> Tensor:
 def train_vae(model, epochs: int, watch=None, rate: float = 4e-3):
     batches = Batches(train.images, size=100, augment=draw_anew)
     loss = lambda x: -elbo(model, x).value  # [batch] nats
-    return training.fit(
-        [training.adam_player(loss, model, rate, epochs * len(batches))], batches, epochs, watch
-    )
+    player = training.adam_player(loss, model, rate, epochs * len(batches))
+    return training.fit([player], batches, epochs, watch)
 
 
+# %%
 seen = fixed_binarization(train.images[:1000])  # training digits as they are, without the shift
 
 
 def watch() -> dict[str, float]:
-    parts = {"train": mean_elbo(vae, seen[:500]), "held out": mean_elbo(vae, test[:500])}
-    return {
-        f"{part}, {name}": value
-        for part, terms in parts.items()
-        for name, value in terms.items()
-    }
+    row = {}
+    for part, pictures in {"train": seen[:500], "held out": test[:500]}.items():
+        for name, value in mean_elbo(vae, pictures).items():
+            row[f"{part}, {name}"] = value
+    return row
 
 
 history = train_vae(vae, epochs=run.choose(laptop=120, full=60), watch=watch)
@@ -476,6 +473,7 @@ def variance_and_seconds(pictures: int, samples: int, repeats: int = 24) -> tupl
     return float(gradients.var(0).sum()), (time.perf_counter() - started) / repeats
 
 
+# %%
 table = {(m, k): variance_and_seconds(m, k) for m, k in [(100, 1), (100, 10), (1000, 1)]}
 for (pictures, k), (variance, seconds) in table.items():
     print(
@@ -566,6 +564,8 @@ player = training.adam_player(
     lambda x: squared_error(autoencoder(x), x), autoencoder, 3e-3, epochs * len(batches)
 )
 training.fit([player], batches, epochs)
+
+# %%
 features = DigitFeatures.train(train)
 grey = held_out.images[:n]
 
@@ -579,6 +579,9 @@ with torch.no_grad():
     halfway = {name: decoders[name]((c + c[partner]) / 2) for name, c in codes.items()}
 middle = {name: features.distance(images, grey) for name, images in halfway.items()}
 middle["average of the pixels"] = features.distance((grey + grey[partner]) / 2, grey)
+print({name: round(value, 1) for name, value in middle.items()})
+
+# %%
 claim(
     "halfway between two digits, the VAE is at less than half the autoencoder's squared distance",
     middle["VAE"] < 0.5 * middle["autoencoder"],
@@ -621,6 +624,7 @@ for name, c in known.items():
         }
 distance["real digits"] = features.distance(train.images[:n], grey)
 
+# %%
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 4))
 figures.bars(
     axes,
@@ -662,15 +666,10 @@ claim(
 # %%
 from vae_course.widgets import drawing_pad
 
-thresholded = log_evidence(
-    vae, (held_out.images[:500] > 0.5).float(), samples=100
-)  # as the pad makes drawings binary
-quartiles = torch.quantile(
-    thresholded.value, torch.tensor([0.25, 0.75], device=run.device)
-).tolist()
-drawing_pad(
-    vae.to("cpu"), start=held_out.images[int(first)].cpu(), typical=(quartiles[0], quartiles[1])
-)
+thresholded = (held_out.images[:500] > 0.5).float()  # as the pad makes drawings binary
+log_p = log_evidence(vae, thresholded, samples=100).value.cpu()
+middle_half = (float(log_p.quantile(0.25)), float(log_p.quantile(0.75)))
+drawing_pad(vae.to("cpu"), start=held_out.images[int(first)].cpu(), typical=middle_half)
 
 # %% [markdown]
 # *Figure: a digit as the model sees it, its 20 posterior means with bars of one standard deviation over the band of the
