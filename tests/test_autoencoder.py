@@ -91,3 +91,10 @@ def test_squared_error_sums_the_squares_of_each_picture() -> None:
 def test_squared_error_broadcasts_nothing(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"compared with pictures \[4, 1, 2, 2\]"):
         squared_error(torch.zeros(shape), torch.zeros(4, 1, 2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_pictures_of_another_number_type_are_refused_in_a_sentence(dtype: torch.dtype) -> None:
+    model = mlp_autoencoder((1, 4, 4), (8,), 2)
+    with pytest.raises(ValueError, match=f"given numbers of type {dtype}; its weights are torch.float32"):
+        model(torch.zeros(2, 1, 4, 4, dtype=dtype))

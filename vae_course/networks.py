@@ -31,9 +31,15 @@ class FromImages(nn.Module):
         self.image, self.network = tuple(image), network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises ValueError if x does not end in the shape of a picture."""
+        """Raises ValueError if x does not end in the shape of a picture, or has another number type than the weights."""
         if tuple(x.shape[-len(self.image) :]) != self.image:
             raise ValueError(f"The network was given {list(x.shape)}; it expects pictures [..., {_list(self.image)}].")
+        weight = next(self.network.parameters(), x)
+        if x.dtype != weight.dtype:
+            raise ValueError(
+                f"The network was given numbers of type {x.dtype}; its weights are {weight.dtype}: convert the pictures "
+                "with .to(...), and divide bytes by 255."
+            )
         return self.network(x.flatten(-len(self.image)))  # type: ignore[no-any-return]
 
 
