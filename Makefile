@@ -32,7 +32,7 @@ lectures: .venv/installed  ## every lecture and every solution through nbval
 	OMP_NUM_THREADS=1 $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions
 
 check: sheets  ## check your copy of a sheet: make check NB=07
-	@$(PY) -m vae_course.notebooks check "$(NB)"
+	@$(PY) -m vae_course.notebooks check "$(NB)" || true  # the lines say it; no error of make beside them
 
 notebooks: .venv/installed  ## rebuild and execute what changed in notebooks/source
 	$(PY) -m vae_course.notebooks build

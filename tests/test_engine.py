@@ -98,6 +98,11 @@ def test_a_mean_for_a_sum_is_named_where_no_mistake_does() -> None:
         check(bare, lambda reconstruction, x: -exercise.reference(reconstruction, x))
 
 
+def test_a_notebook_shows_the_line_and_no_traceback() -> None:
+    assert ExerciseError("the sign is flipped")._render_traceback_() == ["ExerciseError: the sign is flipped"]
+    assert NotDoneError("not done yet")._render_traceback_() == ["NotDoneError: not done yet"]
+
+
 def test_printing_beside_a_right_answer_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     def talkative(mean: Tensor, log_std: Tensor) -> Tensor:
         print("shapes:", mean.shape)

@@ -29,6 +29,10 @@ Arguments = tuple[Any, ...]
 class ExerciseError(AssertionError):
     """An answer is not right; the message is one line that says why."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback through this file, which would tell a student nothing."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NotDoneError(ExerciseError):
     """An exercise has not been attempted yet."""
