@@ -63,9 +63,8 @@ check(sheet.squared_error_per_image, squared_error_per_image)
 
 # %%
 first = held_out.images[:1]
-nearest = squared_error_per_image(first.expand_as(held_out.images), held_out.images).argsort()[
-    :12
-]
+errors = squared_error_per_image(first.expand_as(held_out.images), held_out.images)
+nearest = errors.argsort()[:12]
 figures.image_rows(
     {"nearest": held_out.images[nearest]},
     f"Smallest squared error to the first picture ({held_out.name})",
@@ -90,9 +89,8 @@ figures.image_rows(
 def pca_reconstruction(x: Tensor, k: int) -> Tensor:
     ### BEGIN SOLUTION
     mean = x.mean(0)
-    components = torch.linalg.svd(x - mean, full_matrices=False)[2][
-        :k
-    ]  # [k, dimension], orthonormal rows
+    components = torch.linalg.svd(x - mean, full_matrices=False)[2]  # orthonormal rows
+    components = components[:k]  # [k, dimension]
     codes = (x - mean) @ components.T  # [n, k]
     return codes @ components + mean
     ### END SOLUTION
