@@ -206,9 +206,8 @@ from vae_course.exact import PrincipalComponents
 from vae_course.metrics import mean_squared_error
 
 components = {size: PrincipalComponents(x, size) for size in sizes}
-shown = held_out.labels.argsort(stable=True)[:: len(test) // 12][
-    :12
-]  # twelve pictures, over all classes
+by_class = held_out.labels.argsort(stable=True)
+shown = by_class[:: len(test) // 12][:12]  # twelve pictures, over all classes
 rows = {"original": test[shown]}
 with torch.no_grad():
     for size in sizes:
