@@ -31,6 +31,10 @@ squared_error_per_image = Exercise(
     _squared_error_cases,
     [
         Mistake(
+            lambda reconstruction, x: (x.square() - reconstruction.square()).flatten(1).sum(-1),
+            "you subtracted the squares: subtract first, then square the difference",
+        ),
+        Mistake(
             lambda reconstruction, x: (x - reconstruction).square().flatten(1).mean(-1),
             "you averaged over pixels: ‖x − x̂‖² is their sum",
         ),
@@ -128,6 +132,11 @@ pca_reconstruction = Exercise(
     _pca,
     _pca_cases,
     [
+        Mistake(
+            lambda x, k: _pca((x - x.mean(0)) / x.std(0), k) * x.std(0) + x.mean(0),
+            "you divided by the standard deviations: PCA as asked for here only subtracts the mean",
+        ),
+        Mistake(lambda x, k: x.mean(0).expand_as(x).clone(), "this is the mean for every row: nothing of x is in it"),
         Mistake(
             lambda x, k: _with_components(x, 0.0, torch.linalg.svd(x, full_matrices=False)[2][:k].T),
             "the data were not centred: without it the first component points to the mean",
@@ -346,6 +355,10 @@ draw_codes = Exercise(
     _draw_cases,
     [
         Mistake(
+            lambda codes, noise: codes.mean(0) + noise @ torch.linalg.cholesky(torch.cov(codes)).T,
+            "torch.cov wants variables in rows: give it codes.T, for a covariance [k, k]",
+        ),
+        Mistake(
             lambda codes, noise: codes.mean(0) + noise * codes.std(0),
             "you used the standard deviation of each coordinate: codes are correlated, so the whole covariance counts",
         ),
@@ -440,6 +453,14 @@ largest_principal_angle = Exercise(
     _largest_angle,
     _angle_cases,
     [
+        Mistake(
+            lambda a, b: _degrees(_cosines(a, b).prod()),
+            "you multiplied the cosines: the largest angle has the smallest of them",
+        ),
+        Mistake(
+            lambda a, b: _degrees(_cosines(a - a.mean(0), b - b.mean(0)).min()),
+            "you centred the columns: that changes the subspaces",
+        ),
         Mistake(lambda a, b: _cosines(a, b).min().acos(), "the angle is in radians: return degrees"),
         Mistake(
             lambda a, b: _degrees(_cosines(a, b).max()),

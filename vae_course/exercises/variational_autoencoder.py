@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import log, log2
 
 import torch
 from torch import Generator, Tensor
@@ -93,6 +93,14 @@ kl_to_standard_normal = Exercise(
     _kl,
     _kl_cases,
     [
+        Mistake(
+            lambda mean, log_std: (0.5 * mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(-1),
+            "the ½ stands before μ² only: it multiplies the whole bracket",
+        ),
+        Mistake(
+            lambda mean, log_std: (0.5 * (mean.square() + (2 * log_std).exp() - 1)).sum(-1),
+            "− log σ² is missing: without it σ is pulled to 0, not to 1",
+        ),
         Mistake(
             lambda mean, log_std: (0.5 * (mean.square() + log_std.exp() - 1) - log_std).sum(-1),
             "one of the two is doubled only: σ² is exp(2s) where the logarithm is 2s (here s is log σ)",
@@ -285,6 +293,16 @@ elbo_from_samples = Exercise(
     _elbo_cases,
     [
         Mistake(
+            lambda log_likelihood, mean, log_std, z: (_elbo(log_likelihood, mean, log_std, z) - log_std.sum(-1)).mean(
+                0
+            ),
+            "− log σ is missing in log q(z|x): the density of a normal is divided by σ",
+        ),
+        Mistake(
+            lambda log_likelihood, mean, log_std, z: log_likelihood.mean(0),
+            "this is the reconstruction term alone: log p(z) − log q(z|x) is missing",
+        ),
+        Mistake(
             lambda log_likelihood, mean, log_std, z: _elbo(log_likelihood, mean, log_std, z),
             "you did not average over the samples: 𝓛 is the mean over the first axis",
         ),
@@ -401,6 +419,10 @@ importance_weighted_bound = Exercise(
     _log_mean_exp,
     _log_mean_exp_cases,
     [
+        Mistake(
+            lambda log_weights: log_weights.logsumexp(0) - log2(len(log_weights)),
+            "you subtracted the logarithm to base 2: all logarithms here are natural",
+        ),
         Mistake(
             lambda log_weights: log_weights.exp().mean(0).log(),
             "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
