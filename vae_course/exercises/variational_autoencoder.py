@@ -263,9 +263,12 @@ def _log_normal(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return log_density
 
 
+def _log_joint(log_likelihood: Tensor, z: Tensor) -> Tensor:
+    return log_likelihood + _log_normal(z, torch.zeros_like(z), torch.ones_like(z))
+
+
 def _elbo(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
-    log_prior = _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
-    return log_likelihood + log_prior - _log_normal(z, mean, log_std.exp())
+    return _log_joint(log_likelihood, z) - _log_normal(z, mean, log_std.exp())
 
 
 def _elbo_cases(generator: Generator) -> list[Arguments]:
@@ -331,9 +334,7 @@ elbo_from_samples = Exercise(
             "the signs of log p(z) and log q(z|x) are exchanged: the weight is p(x|z) p(z) / q(z|x)",
         ),
         Mistake(
-            lambda log_likelihood, mean, log_std, z: (
-                log_likelihood + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
-            ).mean(0),
+            lambda log_likelihood, mean, log_std, z: (_log_joint(log_likelihood, z)).mean(0),
             "log q(z|x) is missing: without it this is the mean of log p(x, z)",
         ),
         Mistake(
@@ -342,17 +343,13 @@ elbo_from_samples = Exercise(
         ),
         Mistake(
             lambda log_likelihood, mean, log_std, z: (
-                log_likelihood
-                + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
-                + _log_normal(z, mean, log_std.exp())
+                _log_joint(log_likelihood, z) + _log_normal(z, mean, log_std.exp())
             ).mean(0),
             "log q(z|x) has the wrong sign: it is subtracted",
         ),
         Mistake(
             lambda log_likelihood, mean, log_std, z: (
-                log_likelihood
-                + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
-                - _log_normal(z, mean, (2 * log_std).exp())
+                _log_joint(log_likelihood, z) - _log_normal(z, mean, (2 * log_std).exp())
             ).mean(0),
             "you took the variance for the scale of q: a normal takes the standard deviation σ",
         ),
@@ -374,9 +371,7 @@ elbo_from_samples = Exercise(
         ),
         Mistake(
             lambda log_likelihood, mean, log_std, z: (
-                log_likelihood
-                + _log_normal(z, torch.zeros_like(mean), torch.ones_like(mean))
-                - _log_normal(z, mean, (0.5 * log_std).exp())
+                _log_joint(log_likelihood, z) - _log_normal(z, mean, (0.5 * log_std).exp())
             ).mean(0),
             "you took exp(s/2) for σ in q: here s is log σ, not log σ²",
         ),
