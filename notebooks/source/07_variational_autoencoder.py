@@ -168,9 +168,7 @@ def estimator_b(model, x: Tensor, noise: Tensor) -> Tensor:
 # %%
 with torch.no_grad():
     a, b = estimator_a(vae, x, noise), estimator_b(vae, x, noise)  # [samples, batch]
-difference = (a - b).mean(
-    1
-)  # one number per draw of the whole batch, mean 0 if A and B estimate the same
+difference = (a - b).mean(1)  # one number a draw of the whole batch; its mean is 0 if A = B
 error = difference.std() / len(difference) ** 0.5
 claim(
     "estimators A and B agree on average, within five standard errors",
