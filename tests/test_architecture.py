@@ -17,7 +17,8 @@ FLOORS = [
     ["runtime"],
     ["data", "distributions", "networks", "training"],
     ["models", "objectives"],
-    ["exact", "estimators", "metrics", "figures"],
+    ["exact", "estimators", "gradients", "metrics", "figures"],
+    ["variational"],
     ["claims", "widgets", "exercises"],
     ["notebooks"],
 ]

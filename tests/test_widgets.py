@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vae_course import widgets
 from vae_course.models.vae import mlp_vae
+from vae_course.widgets import codes, drawing
 
 
 def test_the_bottleneck_slider_shows_the_size_chosen() -> None:
@@ -18,7 +19,7 @@ def test_the_bottleneck_slider_shows_the_size_chosen() -> None:
     before = explorer.picture.value
     explorer.controls["size"].value = 8
     assert explorer.picture.value != before
-    title = widgets.draw_bottleneck({8: x}, x, 8).get_suptitle()
+    title = codes.draw_bottleneck({8: x}, x, 8).get_suptitle()
     assert "mean squared error 0.0000" in title
 
 
@@ -57,7 +58,7 @@ def test_a_static_picture_stands_in_where_no_kernel_answers() -> None:
 def test_a_drawing_is_centred_by_its_mass() -> None:
     image = torch.zeros(1, 1, 28, 28)
     image[0, 0, 2:6, 20:24] = 1
-    centred = widgets.centre(image)
+    centred = drawing.centre(image)
     assert centred.sum() == image.sum()
     assert centred[0, 0, 12:16, 12:16].all()
 
@@ -67,7 +68,7 @@ def test_the_report_on_a_drawing_holds_the_models_numbers() -> None:
     model = mlp_vae((1, 28, 28), (16,), 3)
     pixels = torch.zeros(28, 28)
     pixels[10:18, 13:15] = 1
-    report = widgets.report_on_drawing(model, pixels.flatten().tolist(), samples=2000)
+    report = drawing.report_on_drawing(model, pixels.flatten().tolist(), samples=2000)
     assert report is not None
     q = model.posterior(report.x)
     torch.testing.assert_close(report.mean, q.mean[0])
@@ -78,9 +79,9 @@ def test_the_report_on_a_drawing_holds_the_models_numbers() -> None:
 
 def test_an_empty_pad_has_no_report_and_a_wrong_one_is_refused() -> None:
     model = mlp_vae((1, 28, 28), (16,), 3)
-    assert widgets.report_on_drawing(model, [0.0] * 784) is None
+    assert drawing.report_on_drawing(model, [0.0] * 784) is None
     with pytest.raises(ValueError, match="A drawing has 784 pixels; this one has 3"):
-        widgets.report_on_drawing(model, [0.0] * 3)
+        drawing.report_on_drawing(model, [0.0] * 3)
 
 
 def test_the_pad_draws_anew_when_its_pixels_change() -> None:

@@ -7,7 +7,9 @@ models.autoencoder   encode and decode; squared error
 models.vae           the three distributions of a VAE
 objectives           the ELBO, log p(x, z), importance weights, the importance-weighted bound
 training             fit: one loop for every algorithm; checkpoints
-exact                models whose log p(x) is known: linear-Gaussian, and any on a grid; PCA
+exact                models whose log p(x) is known: linear-Gaussian, mixtures, any on a grid; EM; PCA
+variational          free and factorised q, coordinate ascent
+gradients            pathwise and score-function estimators of a gradient
 estimators           log p(x) by importance sampling, active units
 metrics              peak signal-to-noise ratio, Fréchet distance, principal angles
 distributions        families with declared event axes
