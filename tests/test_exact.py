@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, Uniform, kl_divergence
 
 from vae_course.data.batches import Batches
 from vae_course.data.toys import linear_gaussian
@@ -17,11 +17,15 @@ from vae_course.exact import (
     LinearGaussian,
     PrincipalComponents,
     WithPosterior,
+    kl_on_grid,
     latent_grid,
     log_evidence_on_grid,
+    log_joint_by_enumeration,
+    log_posterior_on_grid,
+    log_prob_on_grid,
 )
 from vae_course.models.vae import VAE, mlp_vae
-from vae_course.objectives import elbo, log_joint
+from vae_course.objectives import elbo, log_joint, log_weights
 from vae_course.training import Player, fit
 
 
@@ -64,6 +68,52 @@ def test_draws_from_the_model_have_the_moments_of_its_evidence() -> None:
     x = model.likelihood(model.prior().sample((200_000,))).sample()
     torch.testing.assert_close(x.mean(0), model.bias, atol=0.03, rtol=0)
     torch.testing.assert_close(x.T.cov(), model.evidence().covariance_matrix, atol=0.06, rtol=0)
+
+
+def off_posterior(model: LinearGaussian, x: Tensor) -> Independent[Normal]:
+    """A factorised q(z|x) that is neither at the posterior's mean nor of its width, and differs between examples."""
+    mean = model.posterior(x).mean
+    return diagonal_normal(mean + 0.3 * torch.randn_like(mean), 0.2 + torch.rand_like(mean))
+
+
+@pytest.mark.parametrize(("observed", "latent", "n"), [(3, 1, 6), (4, 2, 1), (2, 3, 5), (1, 1, 4), (9, 5, 2)])
+def test_elbo_and_divergence_from_the_posterior_add_up_to_log_p_x(observed: int, latent: int, n: int) -> None:
+    model, x = known_model(observed, latent, n)
+    q = off_posterior(model, x)
+    value = model.elbo(x, q)
+    assert value.shape == (n,)
+    torch.testing.assert_close(
+        value + kl_divergence(q, model.posterior(x)), model.log_evidence(x), atol=1e-9, rtol=1e-12
+    )
+
+
+def test_the_elbo_is_the_mean_of_importance_weights_and_of_its_one_draw_estimate() -> None:
+    model, x = known_model(4, 2)
+    q = off_posterior(model, x)
+    bound = WithPosterior(model, lambda x: q)
+    many = WithPosterior(model, lambda x: diagonal_normal(q.mean.repeat(20_000, 1), q.stddev.repeat(20_000, 1)))
+    for draws in (log_weights(bound, x, 20_000), elbo(many, x.repeat(20_000, 1)).value.reshape(20_000, 6)):
+        off = (draws.mean(0) - model.elbo(x, q)).abs()
+        assert (off < 5 * draws.std(0) / 20_000**0.5).all()
+
+
+def test_the_gradient_of_the_elbo_is_that_of_log_p_x_minus_the_divergence() -> None:
+    start, x = known_model(4, 2)
+    parameters = [p.clone().requires_grad_() for p in (start.weight, start.bias, start.std)]
+    free = [torch.randn(6, 2).double().requires_grad_(), (0.1 * torch.randn(6, 2).double()).requires_grad_()]
+    model, q = LinearGaussian(*parameters), diagonal_normal(free[0], free[1].exp())
+    ours = torch.autograd.grad(model.elbo(x, q).sum(), [*parameters, *free], retain_graph=True)
+    split = model.log_evidence(x) - kl_divergence(q, model.posterior(x))
+    for one, other in zip(ours, torch.autograd.grad(split.sum(), [*parameters, *free]), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+
+
+def test_where_the_posterior_is_factorised_the_elbo_reaches_log_p_x() -> None:
+    weight = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 0.5]]).double()  # orthogonal columns
+    model, x = LinearGaussian(weight, torch.zeros(3).double(), 0.7), torch.randn(5, 3).double()
+    exact = model.posterior(x)
+    q = diagonal_normal(exact.mean, exact.stddev)
+    torch.testing.assert_close(model.elbo(x, q), model.log_evidence(x), atol=1e-12, rtol=0)
 
 
 def test_the_maximum_of_the_likelihood_has_no_gradient() -> None:
@@ -160,6 +210,75 @@ def test_another_posterior_leaves_prior_and_likelihood_alone() -> None:
     torch.testing.assert_close(log_joint(changed, x, z), log_joint(model, x, z))
     torch.testing.assert_close(changed.posterior(x).mean, x[:, :2])
     assert isinstance(model.posterior(x), MultivariateNormal)
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_the_posterior_on_a_grid_is_the_exact_one_and_adds_up_to_one(latent: int) -> None:
+    model, x = known_model(3, latent)
+    grid = latent_grid(latent)
+    on_grid = log_posterior_on_grid(model, x, grid)
+    total = on_grid.logsumexp(1) + grid.log_cell
+    torch.testing.assert_close(total, torch.zeros(6).double(), atol=1e-12, rtol=0)
+    exact = model.posterior(x).log_prob(grid.points[:, None]).T
+    torch.testing.assert_close(on_grid, exact, atol=1e-8, rtol=1e-10)
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+@pytest.mark.parametrize("latent", [1, 2])
+def test_a_density_on_a_grid_has_the_batch_first_and_the_points_last(batch: tuple[int, ...], latent: int) -> None:
+    grid = latent_grid(latent, limit=2.0, steps=5)
+    mean = torch.randn(*batch, latent).double()
+    on_grid = log_prob_on_grid(diagonal_normal(mean, 0.5), grid)
+    assert on_grid.shape == (*batch, 5**latent)
+    for i, point in enumerate(grid.points):
+        torch.testing.assert_close(on_grid[..., i], diagonal_normal(mean, 0.5).log_prob(point))
+
+
+def a_normal(latent: int, std: float) -> MultivariateNormal:
+    """Three normals whose latents are correlated."""
+    scale = std * (torch.eye(latent) + 0.6 * torch.ones(latent, latent).tril(-1)).double()
+    return MultivariateNormal(torch.randn(3, latent).double(), scale_tril=scale)
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_the_divergence_on_a_grid_is_the_closed_form_for_normals(latent: int) -> None:
+    grid, q, p = latent_grid(latent), a_normal(latent, 0.5), a_normal(latent, 0.8)
+    on_grid = kl_on_grid(log_prob_on_grid(q, grid), log_prob_on_grid(p, grid), grid)
+    assert on_grid.shape == (3,)
+    torch.testing.assert_close(on_grid, kl_divergence(q, p), atol=1e-9, rtol=1e-9)
+
+
+def test_the_divergence_of_a_density_from_itself_is_zero() -> None:
+    grid = latent_grid(1)
+    log_q = log_prob_on_grid(diagonal_normal(torch.zeros(2, 1).double(), 0.7), grid)
+    assert kl_on_grid(log_q, log_q, grid).tolist() == [0.0, 0.0]
+
+
+def test_the_divergence_is_infinite_where_p_vanishes_and_finite_where_q_does() -> None:
+    grid = latent_grid(1, limit=4.0, steps=8001)
+    box = Independent(Uniform(-torch.ones(1).double(), torch.ones(1).double(), validate_args=False), 1)
+    log_box = log_prob_on_grid(box, grid)
+    log_normal = log_prob_on_grid(diagonal_normal(torch.zeros(1).double(), 1.0), grid)
+    assert log_box.min() == float("-inf")
+    assert float(kl_on_grid(log_normal, log_box, grid)) == float("inf")
+    exact = -log(2) + 0.5 * log(2 * torch.pi) + 1 / 6
+    assert float(kl_on_grid(log_box, log_normal, grid)) == pytest.approx(exact, abs=2e-3)  # a jump: order of a cell
+
+
+def test_a_density_that_underflows_adds_nothing_to_the_divergence() -> None:
+    grid = latent_grid(1, steps=6401)
+    narrow, wide = (log_prob_on_grid(diagonal_normal(torch.zeros(1).double(), std), grid) for std in (0.02, 1.0))
+    assert (narrow.exp() == 0).any()
+    exact = -log(0.02) + 0.5 * 0.02**2 - 0.5
+    assert float(kl_on_grid(narrow, wide, grid)) == pytest.approx(exact, abs=1e-9)
+    nowhere = torch.where(grid.points[:, 0] > 1, float("-inf"), narrow)
+    assert float(kl_on_grid(nowhere, nowhere, grid)) == 0.0  # −inf − (−inf) where both vanish
+
+
+def test_a_continuous_latent_cannot_be_enumerated() -> None:
+    model, x = known_model(3, 2)
+    with pytest.raises(TypeError, match=r"Only a discrete latent.*Independent"):
+        log_joint_by_enumeration(model, x)
 
 
 @pytest.mark.parametrize("steps", [11, 12])

@@ -5,6 +5,7 @@
 
 models.autoencoder   encode and decode; squared error
 models.vae           the three distributions of a VAE
+models.parabola      a curved model with one latent, known on a grid
 objectives           the ELBO, log p(x, z), importance weights, the importance-weighted bound
 training             fit: one loop for every algorithm; checkpoints
 exact                models whose log p(x) is known: linear-Gaussian, mixtures, any on a grid; EM; PCA

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 Integrand = Callable[[Tensor], Tensor]
 
@@ -22,8 +22,9 @@ def pathwise(q: Distribution, f: Integrand, samples: int) -> Tensor:
     Raises NotImplementedError, with what to do, for a q without a reparameterized draw.
     """
     if not q.has_rsample:
+        name = type(q.base_dist if isinstance(q, Independent) else q).__name__.lstrip("_")
         raise NotImplementedError(
-            f"{type(q).__name__} has no reparameterized draw, so no pathwise gradient: use the score function, or relax it."
+            f"{name} has no reparameterized draw, so no pathwise gradient: use the score function, or relax it."
         )
     return f(q.rsample((samples,)))
 

@@ -15,19 +15,23 @@ from torch.distributions import Distribution, kl_divergence
 from vae_course.distributions import sample_with_log_prob
 
 
-class LatentVariableModel(Protocol):
-    """A model is three distributions."""
+class GenerativeModel(Protocol):
+    """What draws x: two distributions."""
 
     def prior(self) -> Distribution:
         """p(z)."""
         ...
 
-    def posterior(self, x: Tensor) -> Distribution:
-        """q(z|x)."""
-        ...
-
     def likelihood(self, z: Tensor) -> Distribution:
         """p(x|z)."""
+        ...
+
+
+class LatentVariableModel(GenerativeModel, Protocol):
+    """A model is three distributions."""
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z|x)."""
         ...
 
 
@@ -55,7 +59,7 @@ def elbo(model: LatentVariableModel, x: Tensor) -> Elbo:
     return Elbo(model.likelihood(z).log_prob(x), kl_divergence(q, model.prior()))
 
 
-def log_joint(model: LatentVariableModel, x: Tensor, z: Tensor) -> Tensor:
+def log_joint(model: GenerativeModel, x: Tensor, z: Tensor) -> Tensor:
     """log p(x, z) = log p(z) + log p(x|z). x: [batch, *event], z: [..., batch, latent] → [..., batch] nats."""
     return model.prior().log_prob(z) + model.likelihood(z).log_prob(x)
 

@@ -62,7 +62,7 @@ def mean_field_of_normal(p: MultivariateNormal) -> Independent[Normal]:
 def coordinate_ascent_normal(p: MultivariateNormal, start: Tensor, sweeps: int) -> Tensor:
     """The means of a factorised q under coordinate ascent of −KL(q || p), after each update: [1 + sweeps · latent, latent].
 
-    m_i ← μ_i − Λ_ii⁻¹ Σ_{j≠i} Λ_ij (m_j − μ_j); the variances are 1/Λ_ii from the first update on.
+    m_i ← μ_i − Λ_ii⁻¹ Σ_{j≠i} Λ_ij (m_j − μ_j); the variance of a factor is 1/Λ_ii from its first update on.
     Bishop (2006), eq. 10.12 to 10.15. start: [latent].
     """
     mean, precision = p.mean, p.precision_matrix

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_course.objectives import LatentVariableModel
+from vae_course.objectives import GenerativeModel
 
 
 class Grid(NamedTuple):
@@ -33,7 +33,7 @@ def latent_grid(latent: int, limit: float = 8.0, steps: int = 401, like: Tensor 
     return Grid(points, latent * log(2 * limit / (steps - 1)))
 
 
-def log_evidence_on_grid(model: LatentVariableModel, x: Tensor, grid: Grid) -> Tensor:
+def log_evidence_on_grid(model: GenerativeModel, x: Tensor, grid: Grid) -> Tensor:
     """log p(x) = log ∫ p(x|z) p(z) dz by the rectangle rule: [batch, *event] → [batch] nats.
 
     Exact up to the grid: it must reach beyond the posterior and be finer than it. For smooth functions that
@@ -42,14 +42,14 @@ def log_evidence_on_grid(model: LatentVariableModel, x: Tensor, grid: Grid) -> T
     return torch.stack([joint.logsumexp(0) for joint in _log_joints(model, x, grid.points)]) + grid.log_cell
 
 
-def _log_joints(model: LatentVariableModel, x: Tensor, z: Tensor) -> Iterator[Tensor]:
+def _log_joints(model: GenerativeModel, x: Tensor, z: Tensor) -> Iterator[Tensor]:
     """log p(x, z) for one x after another at the same latents z [points, *event]: each [points] nats."""
     log_prior, likelihood = model.prior().log_prob(z), model.likelihood(z)
     for one in x:
         yield likelihood.log_prob(one) + log_prior
 
 
-def log_posterior_on_grid(model: LatentVariableModel, x: Tensor, grid: Grid) -> Tensor:
+def log_posterior_on_grid(model: GenerativeModel, x: Tensor, grid: Grid) -> Tensor:
     """log p(z|x) at every point of the grid, by Bayes' rule: x [batch, *event] → [batch, points] nats.
 
     A log-density: its exp times the volume of a cell adds up to 1 over the points.
@@ -74,12 +74,12 @@ def kl_on_grid(log_q: Tensor, log_p: Tensor, grid: Grid) -> Tensor:
     return torch.where(q > 0, q * (log_q - log_p), 0.0).sum(-1) * exp(grid.log_cell)
 
 
-def log_joint_by_enumeration(model: LatentVariableModel, x: Tensor) -> Tensor:
+def log_joint_by_enumeration(model: GenerativeModel, x: Tensor) -> Tensor:
     """log p(x, z) for every value of a discrete latent: x [batch, *event] → [batch, values] nats.
 
     log p(x) is its logsumexp over the values. Raises TypeError for a prior that cannot be enumerated.
     """
     prior = model.prior()
     if not prior.has_enumerate_support:
-        raise TypeError(f"Only a discrete latent can be enumerated, not one with a prior {type(prior).__name__}.")
+        raise TypeError(f"Only a discrete latent can be enumerated, and this prior is {type(prior).__name__}.")
     return torch.stack(list(_log_joints(model, x, prior.enumerate_support())))

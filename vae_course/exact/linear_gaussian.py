@@ -73,7 +73,7 @@ class LinearGaussian(nn.Module):
 
         Rubin & Thayer, Psychometrika 47 (1982); Tipping & Bishop (1999), appendix B. b is set to its
         maximum-likelihood value, the mean of x; then E: the posterior's first two moments; M: the W and σ² that
-        maximise E[log p(x, z)] under them. x: [n, observed].
+        maximise E[log p(x, z)] under them. W = 0 is a stationary point, which no step leaves. x: [n, observed].
         """
         off = x - x.mean(0)
         model = LinearGaussian(self.weight, x.mean(0), self.std)

@@ -23,12 +23,12 @@ class NormalMixture(nn.Module):
 
     def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
         super().__init__()
-        components, observed = means.shape
-        if weights.shape != (components,) or covariances.shape != (components, observed, observed):
+        components, observed = means.shape if means.ndim == 2 else (0, 0)
+        if means.ndim != 2 or weights.shape != (components,) or covariances.shape != (components, observed, observed):
             raise ValueError(
                 f"NormalMixture was given means {list(means.shape)}, weights {list(weights.shape)} and covariances "
-                f"{list(covariances.shape)}; it needs weights [{components}] and covariances "
-                f"[{components}, {observed}, {observed}]."
+                f"{list(covariances.shape)}; it needs means [components, observed], weights [components] and covariances "
+                "[components, observed, observed]."
             )
         if not bool((weights > 0).all()) or abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError(
@@ -72,8 +72,9 @@ class NormalMixture(nn.Module):
         means = responsibilities.T @ x / counts[:, None]
         off = x[:, None] - means  # [n, components, observed]
         covariances = torch.einsum("nk,nki,nkj->kij", responsibilities, off, off) / counts[:, None, None]
-        smallest = torch.linalg.eigvalsh(covariances.nan_to_num())[:, 0].min()
-        if not bool(smallest > 1e-9 * x.var(0).mean()):
+        scale = x.std(0, correction=0)
+        smallest = torch.linalg.eigvalsh((covariances / (scale * scale[:, None])).nan_to_num())[:, 0].min()
+        if not bool(smallest > 1e-9):
             raise FloatingPointError(
                 "A component of the mixture collapsed onto too few points for a covariance, where the likelihood grows "
                 "without bound: start from other means, or use fewer components."
@@ -101,15 +102,17 @@ class BayesianMixture(nn.Module):
         """log p(x_1, …, x_n) by enumeration of all Kⁿ assignments: [n] → one number, nats.
 
         Given the assignments, the m points of one component are N(0, σ² I + τ² 11ᵀ).
-        Raises ValueError for more than 2²⁰ assignments.
+        Raises ValueError for no points, and for more than 2²⁰ assignments.
         """
         n, k = len(x), self.components
+        if n == 0:
+            raise ValueError("BayesianMixture.log_evidence was given no points; it needs at least 1.")
         if k**n > 2**20:
             raise ValueError(
                 f"{k} components and {n} points have {k**n:,} assignments; at most {2**20:,} are enumerated: take fewer points."
             )
         assignments = torch.cartesian_prod(*[torch.arange(k)] * n).reshape(-1, n)  # [assignments, n]
-        total = torch.full((len(assignments),), -n * log(k)).to(x)
+        total = x.new_full((len(assignments),), -n * log(k))
         for component in range(k):
             member = (assignments == component).to(x)  # [assignments, n]
             count, sum_, squares = member.sum(1), member @ x, member @ x.square()

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_course.objectives import LatentVariableModel
+from vae_course.objectives import GenerativeModel
 
 
 class WithPosterior(nn.Module):
     """A model's prior and likelihood beside another q(z|x): for bounds with a q that is not the posterior."""
 
-    def __init__(self, model: LatentVariableModel, posterior: Callable[[Tensor], Distribution]) -> None:
+    def __init__(self, model: GenerativeModel, posterior: Callable[[Tensor], Distribution]) -> None:
         super().__init__()
         self.model, self.q = model, posterior
 

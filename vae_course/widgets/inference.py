@@ -23,7 +23,7 @@ from vae_course.exact import (
 )
 from vae_course.figures import BLUE, GREEN, VERMILION, subplots
 from vae_course.gradients import Integrand, gradient_draws, pathwise, score_function
-from vae_course.objectives import LatentVariableModel, log_joint
+from vae_course.objectives import GenerativeModel, log_joint
 from vae_course.widgets.interactive import Interactive, slider
 
 
@@ -39,7 +39,7 @@ def draw_kl_directions(target: Distribution, grid: Grid, mean: float, std: float
     figure, (densities, reverse, forward) = subplots(1, 3, figsize=(14, 4.6))
     densities.fill_between(z, log_p.exp(), color="0.75", label="target p")
     densities.plot(z, log_q.exp(), color=BLUE, label="q")
-    densities.set(title=f"q = N({mean:.2f}, {std:.2f}²)", xlabel="z", ylabel="density", ylim=(0, 0.9))
+    densities.set(title=f"q = N({mean:.2f}, {std:.2f}²)", xlabel="z", ylabel="density", ylim=(0, 0.9), xlim=(-8, 8))
     densities.legend()
     for axis, name, first, second, colour in (
         (reverse, "KL(q || p)", log_q, log_p, BLUE),
@@ -48,16 +48,18 @@ def draw_kl_directions(target: Distribution, grid: Grid, mean: float, std: float
         integrand = first.exp() * (first - second)
         axis.fill_between(z, integrand, color=colour, alpha=0.6)
         value = float(kl_on_grid(first, second, grid))
-        axis.set(title=f"{name} = {value:.2f} nats", xlabel="z", ylabel="integrand, nats", ylim=(-0.6, 1.6))
+        axis.set(
+            title=f"{name} = {value:.2f} nats", xlabel="z", ylabel="integrand, nats", ylim=(-0.6, 1.6), xlim=(-8, 8)
+        )
     return figure
 
 
-def kl_directions(target: Distribution, mean: float = 0.0, std: float = 1.0, limit: float = 8.0) -> Interactive:
+def kl_directions(target: Distribution, mean: float = 0.0, std: float = 1.0, limit: float = 26.0) -> Interactive:
     """Two sliders move a normal q under a target p over one latent; both divergences follow.
 
-    target: event [1], float64, with its mass within ±limit.
+    target: event [1], float64, with its mass well within ±limit, as far as q reaches: 5 σ beyond the sliders' ends.
     """
-    grid = latent_grid(1, limit, steps=1601)
+    grid = latent_grid(1, limit, steps=5201)
     controls = {"mean": slider(-4.0, 4.0, mean, "mean of q", 0.05), "std": slider(0.2, 4.0, std, "σ of q", 0.05)}
     return Interactive(lambda mean, std: draw_kl_directions(target, grid, mean, std), controls)
 
@@ -70,10 +72,10 @@ class EvidenceSplit(NamedTuple):
     kl: Tensor  # KL(q(z) || p(z|x))
 
 
-def split_evidence(model: LatentVariableModel, x: Tensor, q: Distribution, grid: Grid) -> EvidenceSplit:
+def split_evidence(model: GenerativeModel, x: Tensor, q: Distribution, grid: Grid) -> EvidenceSplit:
     """The three numbers of log p(x) = 𝓛 + KL(q || p(z|x)), each by its own integral on the grid.
 
-    x: [batch, *event]; q: one distribution over the latents, for all x.
+    x: [batch, *event]; q: one distribution over the latents, for all x; the grid must reach beyond q and the posterior.
     """
     log_q = log_prob_on_grid(q, grid)  # [points]
     joint = log_joint(model, x, grid.points[:, None].expand(-1, len(x), -1)).T  # [batch, points]
@@ -83,7 +85,7 @@ def split_evidence(model: LatentVariableModel, x: Tensor, q: Distribution, grid:
     )
 
 
-def draw_elbo_bar(model: LatentVariableModel, x: Tensor, grid: Grid, mean: float, std: float) -> Figure:
+def draw_elbo_bar(model: GenerativeModel, x: Tensor, grid: Grid, mean: float, std: float) -> Figure:
     """q = N(mean, std²) over the posterior of one x, and the bar that it splits log p(x) into."""
     q = normal_at(mean, std)
     split = EvidenceSplit(*(part[0] for part in split_evidence(model, x[None], q, grid)))
@@ -109,20 +111,18 @@ def draw_split(axis: Axes, split: EvidenceSplit, reach: float = 5.0) -> None:
     axis.axhline(top, color="black", linestyle="--")
     below = "" if elbo >= bottom else ", below the axis"
     axis.text(0.36, min(level, top - 0.5), f"ELBO = {elbo:.2f}{below}", color=BLUE, va="top", fontsize=14)
-    axis.text(
-        -0.36, (level + top) / 2, f"KL(q || p(z|x))\n= {kl:.2f}", color=VERMILION, ha="right", va="center", fontsize=14
-    )
+    axis.text(-0.36, top - 0.12, f"KL(q || p(z|x))\n= {kl:.2f}", color=VERMILION, ha="right", va="top", fontsize=14)
     axis.text(0.36, top + 0.08, f"log p(x) = {top:.2f}", va="bottom", fontsize=14)
     axis.set(title="log p(x) = ELBO + KL", ylabel="nats", xticks=[], xlim=(-1.4, 1.6), ylim=(bottom, top + 0.7))
     axis.grid(axis="x", visible=False)
 
 
-def elbo_bar(model: LatentVariableModel, x: Tensor, mean: float = 0.0, std: float = 1.0) -> Interactive:
+def elbo_bar(model: GenerativeModel, x: Tensor, mean: float = 0.0, std: float = 1.0) -> Interactive:
     """Two sliders move a normal q; the bar of log p(x) is split into ELBO and KL anew. x: one example, [*event].
 
     For a model with one latent, in float64.
     """
-    grid = latent_grid(1, steps=3201)
+    grid = latent_grid(1, limit=15.0, steps=6001)
     controls = {"mean": slider(-2.5, 2.5, mean, "mean of q", 0.02), "std": slider(0.1, 2.0, std, "σ of q", 0.02)}
     return Interactive(lambda mean, std: draw_elbo_bar(model, x, grid, mean, std), controls)
 
