@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.right_answers import RIGHT_ANSWERS
+from tests.right_answers.variational_autoencoder import RIGHT_ANSWERS
 from vae_course.exercises import ExerciseError, NotDoneError, autoencoders, check, variational_autoencoder
 
 KL = variational_autoencoder.kl_to_standard_normal

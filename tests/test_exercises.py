@@ -6,10 +6,21 @@ from importlib import import_module
 
 import pytest
 
-from tests.right_answers import RIGHT_ANSWERS
 from vae_course.exercises import Exercise, ExerciseError, Mistake, check
 
-SHEETS = ["autoencoders", "variational_autoencoder"]
+SHEETS = [
+    "autoencoders",
+    "latent_variable_models",
+    "variational_inference",
+    "evidence_lower_bound",
+    "reparameterization",
+    "variational_autoencoder",
+]
+RIGHT_ANSWERS = {
+    name: answers
+    for sheet in SHEETS
+    for name, answers in import_module(f"tests.right_answers.{sheet}").RIGHT_ANSWERS.items()
+}
 
 
 def exercises() -> list[Exercise]:

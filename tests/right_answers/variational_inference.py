@@ -1,0 +1,168 @@
+"""Right answers to the sheet on variational inference, in different styles."""
+
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, log2
+from typing import Any
+
+import numpy as np
+import scipy.special
+import scipy.stats
+import torch
+from torch import Tensor
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.nn.functional import kl_div
+
+
+def excess_in_a_loop(q: Tensor, p: Tensor) -> Tensor:
+    total = 0.0
+    for a, b in zip(q.tolist(), p.tolist(), strict=True):
+        if a > 0:
+            total += a * (log2(a) - log2(b))
+    return torch.tensor(total, dtype=torch.float64)
+
+
+def excess_as_difference(q: Tensor, p: Tensor) -> Tensor:
+    drawn = q > 0
+    entropy = -(q[drawn] * q[drawn].log2()).sum()
+    return -(q * p.log2()).sum() - entropy
+
+
+def excess_by_where(q: Tensor, p: Tensor) -> Tensor:
+    safe = torch.where(q > 0, q, torch.ones_like(q))
+    return torch.dot(q, torch.log2(safe / p))
+
+
+def excess_by_scipy(q: Tensor, p: Tensor) -> Tensor:
+    return torch.as_tensor(scipy.stats.entropy(q.numpy(), p.numpy(), base=2))
+
+
+def kl_in_a_loop(mean_q: Tensor, log_std_q: Tensor, mean_p: Tensor, log_std_p: Tensor) -> Tensor:
+    total = torch.zeros(len(mean_q), dtype=mean_q.dtype)
+    for j in range(mean_q.shape[1]):
+        variance_q, variance_p = torch.exp(2 * log_std_q[:, j]), torch.exp(2 * log_std_p[:, j])
+        square = (mean_q[:, j] - mean_p[:, j]) ** 2
+        total = total + 0.5 * (torch.log(variance_p / variance_q) + (variance_q + square) / variance_p - 1)
+    return total
+
+
+def kl_by_multivariate(mean_q: Tensor, log_std_q: Tensor, mean_p: Tensor, log_std_p: Tensor) -> Tensor:
+    q = MultivariateNormal(mean_q, scale_tril=torch.diag_embed(log_std_q.exp()))
+    return kl_divergence(q, MultivariateNormal(mean_p, scale_tril=torch.diag_embed(log_std_p.exp())))
+
+
+def kl_as_cross_entropy(mean_q: Tensor, log_std_q: Tensor, mean_p: Tensor, log_std_p: Tensor) -> Tensor:
+    q, p = Independent(Normal(mean_q, log_std_q.exp()), 1), Independent(Normal(mean_p, log_std_p.exp()), 1)
+    cross = -p.log_prob(mean_q) + 0.5 * ((log_std_q - log_std_p).exp() ** 2).sum(-1)
+    return cross - q.entropy()
+
+
+def moments_by_centring(weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
+    mean = torch.einsum("k,k->", weights, means)
+    return mean, torch.sqrt(torch.einsum("k,k->", weights, stds**2 + (means - mean) ** 2))
+
+
+def moments_in_a_loop(weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = torch.zeros((), dtype=weights.dtype), torch.zeros((), dtype=weights.dtype)
+    for w, m, s in zip(weights, means, stds, strict=True):
+        first = first + w * m
+        second = second + w * (m**2 + s**2)
+    return first, (second - first**2) ** 0.5
+
+
+def moments_by_pairs(weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
+    pairs = torch.outer(weights, weights) * (means[:, None] - means) ** 2
+    return (weights * means).sum(), ((weights * stds.square()).sum() + pairs.sum() / 2).sqrt()
+
+
+def moments_by_numpy(weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
+    w, m, s = (a.numpy() for a in (weights, means, stds))
+    mean = np.average(m, weights=w)
+    return torch.as_tensor(mean), torch.as_tensor(np.sqrt(np.average(s**2 + (m - mean) ** 2, weights=w)))
+
+
+def mean_field_by_cholesky(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+    return mean, 1 / torch.sqrt(torch.diag(inverse))
+
+
+def mean_field_by_schur(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    stds = []
+    for i in range(len(mean)):
+        others = [j for j in range(len(mean)) if j != i]
+        across = covariance[i, others]
+        left = covariance[i, i] - across @ torch.linalg.solve(covariance[others][:, others], across)
+        stds.append(left.sqrt())
+    return mean.clone(), torch.stack(stds)
+
+
+def mean_field_by_distribution(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    p = MultivariateNormal(mean, covariance)
+    return p.mean, p.precision_matrix.diagonal() ** -0.5
+
+
+def mean_field_by_numpy(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = np.linalg.eigh(covariance.numpy())
+    precision = vectors @ np.diag(1 / values) @ vectors.T
+    return mean, torch.from_numpy(1 / np.sqrt(precision.diagonal()))
+
+
+def sweep_in_loops(mean: Tensor, precision: Tensor, start: Tensor) -> Tensor:
+    m = [float(one) for one in start]
+    for i in range(len(m)):
+        pull = sum(float(precision[i, j]) * (m[j] - float(mean[j])) for j in range(len(m)) if j != i)
+        m[i] = float(mean[i]) - pull / float(precision[i, i])
+    return torch.tensor(m, dtype=start.dtype)
+
+
+def sweep_by_triangles(mean: Tensor, precision: Tensor, start: Tensor) -> Tensor:
+    # Gauss-Seidel: (D + L) (new − μ) = −U (old − μ)
+    right = -precision.triu(1) @ (start - mean)
+    return mean + torch.linalg.solve_triangular(precision.tril(), right[:, None], upper=False)[:, 0]
+
+
+def sweep_by_mask(mean: Tensor, precision: Tensor, start: Tensor) -> Tensor:
+    m = start
+    for i in range(len(start)):
+        keep = torch.arange(len(start)) != i
+        new = mean[i] - precision[i][keep] @ (m - mean)[keep] / precision[i, i]
+        m = torch.cat([m[:i], new[None], m[i + 1 :]])
+    return m
+
+
+def sweep_by_gradient(mean: Tensor, precision: Tensor, start: Tensor) -> Tensor:
+    m = start.clone()
+    for i in range(m.numel()):
+        m[i] -= precision[i].dot(m - mean) / precision[i, i]  # one Newton step along coordinate i
+    return m
+
+
+RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
+    "excess_code_length": [
+        excess_in_a_loop,
+        excess_as_difference,
+        excess_by_where,
+        excess_by_scipy,
+        lambda q, p: kl_div(p.log(), q, reduction="sum") / log(2),
+        lambda q, p: torch.from_numpy(scipy.special.rel_entr(q.numpy(), p.numpy())).sum() / log(2),
+    ],
+    "kl_diagonal_normals": [
+        kl_in_a_loop,
+        kl_by_multivariate,
+        kl_as_cross_entropy,
+        lambda mean_q, log_std_q, mean_p, log_std_p: kl_divergence(
+            Normal(mean_q, log_std_q.exp()), Normal(mean_p, log_std_p.exp())
+        ).sum(-1),
+    ],
+    "moment_match": [moments_by_centring, moments_in_a_loop, moments_by_pairs, moments_by_numpy],
+    "mean_field_of_normal": [
+        mean_field_by_cholesky,
+        mean_field_by_schur,
+        mean_field_by_distribution,
+        mean_field_by_numpy,
+    ],
+    "coordinate_ascent_sweep": [sweep_in_loops, sweep_by_triangles, sweep_by_mask, sweep_by_gradient],
+}
