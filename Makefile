@@ -5,7 +5,7 @@ PY := .venv/bin/python
 NBVAL := $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
 export TORCH_INDEX
 
-.PHONY: lab test lint unit lectures check notebooks run sheets bench help
+.PHONY: lab test lint unit lectures check notebooks run sheets browser bench help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -39,6 +39,9 @@ notebooks: .venv/installed  ## rebuild and execute what changed in notebooks/sou
 
 run: .venv/installed  ## execute one lecture and its sheet's solution: make run NB=07
 	$(PY) -m vae_course.notebooks run "$(NB)"
+
+browser: .venv/installed  ## move every slider in a browser (needs Chromium)
+	$(PYTHON) bootstrap.py browser && $(PY) -m pytest tests/browser.py
 
 bench: .venv/installed  ## time training against a bare loop and the usual tutorial
 	$(PY) tests/bench.py

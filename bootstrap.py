@@ -35,16 +35,16 @@ def main() -> None:
         venv.create(VENV, with_pip=False, symlinks=os.name != "nt")
     with tempfile.TemporaryDirectory() as folder:
         installer = find_installer(python, Path(folder))
-        for requirements in steps(os.environ.get("TORCH_INDEX", "")):
+        for requirements in steps(os.environ.get("TORCH_INDEX", ""), sys.argv[1:]):
             run([*installer, *requirements])
     (VENV / "installed").touch()
 
 
-def steps(torch_index: str) -> Iterator[Command]:
-    """The arguments of each call of the installer, in order."""
+def steps(torch_index: str, extras: Sequence[str] = ()) -> Iterator[Command]:
+    """The arguments of each call of the installer, in order. extras: groups of requirements beside `dev`."""
     if torch_index:
         yield ["--index-url", torch_index, "torch", "torchvision"]
-    yield ["-e", f"{ROOT}[dev]"]
+    yield ["-e", f"{ROOT}[{','.join(['dev', *extras])}]"]
 
 
 def find_installer(python: Path, folder: Path) -> Command:

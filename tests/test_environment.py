@@ -29,7 +29,10 @@ def test_environment_yml_installs_the_same_project_for_the_same_python() -> None
 
 
 def test_every_requirement_is_valid_and_named_once() -> None:
-    requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    requirements = [
+        *PROJECT["dependencies"],
+        *(r for group in PROJECT["optional-dependencies"].values() for r in group),
+    ]
     names = [Requirement(r).name.lower() for r in requirements]
     assert len(set(names)) == len(names)
     assert {"torch", "torchvision", "nbval", "ipywidgets"} <= set(names)
@@ -45,6 +48,7 @@ def test_torch_and_torchvision_come_from_one_index() -> None:
     first, second = bootstrap.steps("file:///wheels")
     assert first == ["--index-url", "file:///wheels", "torch", "torchvision"]
     assert second == ["-e", f"{ROOT}[dev]"]
+    assert list(bootstrap.steps("", ["browser"])) == [["-e", f"{ROOT}[dev,browser]"]]
 
 
 def test_a_machine_without_an_installer_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +67,7 @@ def test_a_wheel_of_pip_is_run_in_place(tmp_path: Path) -> None:
 
 def test_make_help_lists_the_commands() -> None:
     ran = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT)
-    for command in ("lab", "test", "check", "notebooks", "run", "bench", "lint"):
+    for command in ("lab", "test", "check", "notebooks", "run", "browser", "bench", "lint"):
         assert f"make {command} " in ran.stdout
 
 
