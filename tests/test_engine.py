@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from tests.right_answers.variational_autoencoder import RIGHT_ANSWERS
-from vae_course.exercises import ExerciseError, NotDoneError, autoencoders, check, variational_autoencoder
+from vae_course.exercises import Exercise, ExerciseError, NotDoneError, autoencoders, check, variational_autoencoder
+from vae_course.exercises.draws import normal
 
 KL = variational_autoencoder.kl_to_standard_normal
 
@@ -92,7 +93,7 @@ def test_a_mean_for_a_sum_is_named_where_no_mistake_does() -> None:
     bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
     with pytest.raises(ExerciseError, match="a mean where a sum is meant"):
         check(bare, lambda reconstruction, x: (x - reconstruction).square().flatten(1).mean(-1))
-    with pytest.raises(ExerciseError, match="reduced over the batch too"):
+    with pytest.raises(ExerciseError, match="reduced over every axis"):
         check(bare, lambda reconstruction, x: (x - reconstruction).square().mean())
     with pytest.raises(ExerciseError, match="sign is flipped"):
         check(bare, lambda reconstruction, x: -exercise.reference(reconstruction, x))
@@ -156,3 +157,24 @@ def test_answers_that_overflow_or_lose_the_gradient_only_in_awkward_cases_are_re
             check(bound, lambda w, shift=shift: shift(w) + (w - shift(w)).exp().mean(0).log())
     with pytest.raises(ExerciseError):
         check(variational_autoencoder.elbo_from_samples, lambda *a: RIGHT_ANSWERS["elbo_from_samples"][0](*a).detach())
+
+
+PAIR = Exercise("pair", lambda x: (x, 2 * x), lambda g: [(normal(g, 3),)], [], results=("means", "standard deviations"))
+
+
+def test_several_results_may_come_as_a_list() -> None:
+    check(PAIR, lambda x: [x, 2 * x])
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: {"means": x}, "returned a dict; return a tuple: means, standard deviations"),
+        (lambda x: (x,), "returned 1 value; it should return 2"),
+        (lambda x: (x, 3 * x + 1), "the standard deviations are "),
+        (lambda x: (x[:2], x), "the means have the shape"),
+    ],
+)
+def test_several_results_are_spoken_of_in_the_plural(answer: Callable[[Tensor], Any], message: str) -> None:
+    with pytest.raises(ExerciseError, match=message):
+        check(PAIR, answer)

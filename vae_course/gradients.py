@@ -37,7 +37,7 @@ def no_baseline(cost: Tensor) -> Tensor:
 def leave_one_out(cost: Tensor) -> Tensor:
     """For every draw the mean cost of the others: independent of the draw, so that it adds no bias.
 
-    Mnih & Rezende, arXiv:1602.06725, section 2.2; Kool, van Hoof & Welling, ICLR workshop (2019). cost: [samples, ...].
+    Kool, van Hoof & Welling, Buy 4 REINFORCE samples, get a baseline for free! (2019). cost: [samples, ...].
     Raises ValueError for fewer than 2 draws.
     """
     if len(cost) < 2:
@@ -51,7 +51,7 @@ def score_function(
     """f(z) with the gradient of the score-function estimator: ∇_φ E_q[f(z)] = E_q[(f(z) − b) ∇_φ log q(z)] + E_q[∇_φ f(z)].
 
     Williams, Machine Learning 8 (1992), REINFORCE. f need not be differentiable in z; the second term is there where f
-    itself depends on φ. baseline: costs [samples, *batch] → b of the same shape, independent of the draw's own cost.
+    itself depends on φ. baseline: costs [samples, *batch] → b of the same shape, independent of the draw itself.
     """
     z = q.sample((samples,))
     cost = f(z)  # [samples, *batch]

@@ -131,6 +131,8 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda log_joint, q: (q * log_joint + torch.special.entr(q)).sum(-1),
         lambda log_joint, q: (q * log_joint).sum(-1) + Categorical(probs=q).entropy(),
         lambda log_joint, q: (q * (log_joint - q.log())).nansum(-1),
+        lambda log_joint, q: (q * (log_joint - q.log())).nan_to_num(0.0).sum(-1),
+        lambda log_joint, q: (q * (log_joint - q.clamp(min=1e-8).log())).sum(-1),
         lambda log_joint, q: (q * (log_joint - (q + 1e-12).log())).sum(dim=1),
     ],
     "entropy_split": [

@@ -38,7 +38,7 @@ def mixture_by_counting(weights: Tensor, means: Tensor, stds: Tensor, uniforms: 
 
 
 def mixture_by_numpy(weights: Tensor, means: Tensor, stds: Tensor, uniforms: Tensor, noise: Tensor) -> Tensor:
-    k = np.searchsorted(np.cumsum(weights.numpy()), uniforms.numpy())
+    k = np.searchsorted(np.cumsum(weights.numpy()), uniforms.numpy(), side="right")
     return torch.from_numpy(means.numpy()[k] + stds.numpy()[k][:, np.newaxis] * noise.numpy())
 
 

@@ -35,6 +35,16 @@ def draw_by_columns(mean: Tensor, scale_tril: Tensor, noise: Tensor) -> Tensor:
     return z
 
 
+def draw_below_the_diagonal(mean: Tensor, scale_tril: Tensor, noise: Tensor) -> Tensor:
+    columns = []
+    for i in range(mean.shape[1]):
+        z = mean[:, i].expand(noise.shape[:2])
+        for j in range(i + 1):
+            z = z + scale_tril[:, i, j] * noise[:, :, j]
+        columns.append(z)
+    return torch.stack(columns, dim=-1)
+
+
 def logistic_by_transforms(location: Tensor, log_scale: Tensor, uniforms: Tensor) -> Tensor:
     base = Uniform(torch.zeros((), dtype=torch.float64), 1.0)
     logistic = TransformedDistribution(base, [SigmoidTransform().inv, AffineTransform(location, log_scale.exp())])
@@ -146,6 +156,11 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "correlated_draw": [
         draw_in_loops,
         draw_by_columns,
+        draw_below_the_diagonal,
+        lambda mean, scale_tril, noise: mean + torch.einsum("bij,sbj->sbi", torch.tril(scale_tril), noise),
+        lambda mean, scale_tril, noise: (
+            mean + (torch.linalg.cholesky(scale_tril @ scale_tril.mT) @ noise[..., None])[..., 0]
+        ),
         lambda mean, scale_tril, noise: mean + (scale_tril @ noise.unsqueeze(-1)).squeeze(-1),
         lambda mean, scale_tril, noise: torch.matmul(noise[..., None, :], scale_tril.mT)[..., 0, :] + mean,
         lambda mean, scale_tril, noise: mean + (scale_tril * noise[..., None, :]).sum(-1),

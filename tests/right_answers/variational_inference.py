@@ -13,7 +13,7 @@ import scipy.special
 import scipy.stats
 import torch
 from torch import Tensor
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, kl_divergence
 from torch.nn.functional import kl_div
 
 
@@ -147,6 +147,7 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         excess_by_where,
         excess_by_scipy,
         lambda q, p: kl_div(p.log(), q, reduction="sum") / log(2),
+        lambda q, p: kl_divergence(Categorical(probs=q), Categorical(probs=p)) / log(2),
         lambda q, p: torch.from_numpy(scipy.special.rel_entr(q.numpy(), p.numpy())).sum() / log(2),
     ],
     "kl_diagonal_normals": [

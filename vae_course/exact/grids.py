@@ -37,7 +37,7 @@ def log_evidence_on_grid(model: GenerativeModel, x: Tensor, grid: Grid) -> Tenso
     """log p(x) = log ∫ p(x|z) p(z) dz by the rectangle rule: [batch, *event] → [batch] nats.
 
     Exact up to the grid: it must reach beyond the posterior and be finer than it. For smooth functions that
-    vanish at the edges the error falls faster than any power of the spacing.
+    vanish at the edges with all their derivatives the error falls faster than any power of the spacing.
     """
     return torch.stack([joint.logsumexp(0) for joint in _log_joints(model, x, grid.points)]) + grid.log_cell
 

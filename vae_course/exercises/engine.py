@@ -150,15 +150,20 @@ def call(exercise: Exercise, answer: Answer, arguments: Arguments, originals: Ar
     if result is None:
         told = "it printed something: return it instead" if printed.getvalue() else "is there a return at its end?"
         raise ExerciseError(f"your function returned None; {told}")
-    values = list(result) if isinstance(result, tuple) else [result]
+    several = len(exercise.results) > 1
+    if several and not isinstance(result, tuple | list):
+        raise ExerciseError(
+            f"your function returned {a_or_an(type(result).__name__)}; return a tuple: {', '.join(exercise.results)}"
+        )
+    values = list(result) if isinstance(result, tuple) or several else [result]
     for name, value in zip(exercise.results, values, strict=False):
         if not isinstance(value, Tensor):
-            raise ExerciseError(f"the {name} is {a_or_an(type(value).__name__)}; return a torch.Tensor")
+            raise ExerciseError(f"the {name} {is_(name)} {a_or_an(type(value).__name__)}; return a torch.Tensor")
         if value.is_complex():
-            raise ExerciseError(f"the {name} is complex; return real numbers")
+            raise ExerciseError(f"the {name} {is_(name)} complex; return real numbers")
     if len(values) != len(exercise.results):
         raise ExerciseError(
-            f"your function returned {len(values)} values; it should return {len(exercise.results)}: "
+            f"your function returned {len(values)} value{'s' if len(values) > 1 else ''}; it should return {len(exercise.results)}: "
             + ", ".join(exercise.results)
         )
     for position, (before, after) in enumerate(zip(originals, passed, strict=True)):
@@ -259,7 +264,7 @@ def diagnosis(exercise: Exercise, answer: Answer, given: list[Outcome], expected
                 digits = 6 if f"{got:.6g}" != f"{wanted:.6g}" else 12
                 place = f"at {index}, " if index else ""
                 return (
-                    f"the {name} is {got:.{digits}g} where {wanted:.{digits}g} is right "
+                    f"the {name} {is_(name)} {got:.{digits}g} where {wanted:.{digits}g} is right "
                     f"({place}for {describe_all(exercise, case)})"
                 )
     raise AssertionError("a wrong answer without a difference")
@@ -270,15 +275,15 @@ def wrong_kind(exercise: Exercise, given: list[Outcome], expected: list[Outcome]
     for outcome, truth, case in zip(given, expected, cases, strict=True):
         for name, value, right in zip(exercise.results, outcome.values, truth.values, strict=True):
             if value.shape != right.shape:
-                hint = ": you reduced over the batch too" if value.ndim == 0 else ""
+                hint = ": you reduced over every axis, or squeezed one away" if value.ndim == 0 else ""
                 return (
-                    f"the {name} has the shape {shape_of(value)} where {shape_of(right)} is right{hint} "
+                    f"the {name} {has(name)} the shape {shape_of(value)} where {shape_of(right)} is right{hint} "
                     f"(for {describe_all(exercise, case)})"
                 )
             if value.is_floating_point() != right.is_floating_point():
-                return f"the {name} has the number type {value.dtype}; return {right.dtype}"
+                return f"the {name} {has(name)} the number type {value.dtype}; return {right.dtype}"
             if right.is_floating_point() and bool(value.isfinite().logical_not().any() & right.isfinite().all()):
-                return f"the {name} is NaN or infinite where it should be finite (for {describe_all(exercise, case)})"
+                return f"the {name} {is_(name)} NaN or infinite where all should be finite (for {describe_all(exercise, case)})"
     return None
 
 
@@ -360,6 +365,16 @@ def describe(argument: Any) -> str:
 def shape_of(tensor: Tensor) -> str:
     """The shape in brackets, or a word where there is none."""
     return str(list(tensor.shape)) if tensor.ndim else "without axes"
+
+
+def is_(name: str) -> str:
+    """The verb for one result or for several."""
+    return "are" if name.endswith("s") else "is"
+
+
+def has(name: str) -> str:
+    """The verb for one result or for several."""
+    return "have" if name.endswith("s") else "has"
 
 
 def a_or_an(noun: str) -> str:

@@ -30,6 +30,9 @@ def _elbo_discrete_cases(generator: Generator) -> list[Arguments]:
     some_zero = (0.1 + uniform(generator, 3, 4)) * holes
     some_zero = some_zero / some_zero.sum(-1, keepdim=True)
     posterior = normal(generator, 2, 5, scale=2.0) - 3
+    # log p(x, z) = log q(z) + 0.001: the bound is so small that what is added to q, or a clamp of it, shows.
+    rare = torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.6, 0.4 - 3e-7, 3e-7, 0]], dtype=torch.float64)
+    small = rare.where(rare > 0, torch.ones_like(rare)).log() + 1e-3
     return [
         case(4, 3),
         case(1, 5),
@@ -38,6 +41,7 @@ def _elbo_discrete_cases(generator: Generator) -> list[Arguments]:
         case(2, 3, scale=1000.0),
         (posterior.requires_grad_(), posterior.detach().softmax(-1)),
         (log_joint.requires_grad_(), some_zero),
+        (small.requires_grad_(), rare),
     ]
 
 
@@ -54,6 +58,22 @@ elbo_discrete = Exercise(
         Mistake(
             lambda log_joint, q: (q * (log_joint - q.log())).sum(-1),
             "0 · log 0 came out as NaN: a state with q(z) = 0 contributes 0, so leave it out or use torch.xlogy",
+        ),
+        Mistake(
+            lambda log_joint, q: (q * (log_joint - q.log())).sum(-1).nan_to_num(0.0),
+            "0 · log 0 is NaN and took the bound of its whole row, which you set to 0: mend each state before the sum",
+        ),
+        Mistake(
+            lambda log_joint, q: (q * log_joint).sum(-1) - (q * q.log()).sum(-1).nan_to_num(0.0),
+            "one NaN took the whole entropy of its row, which you set to 0: mend each state before the sum",
+        ),
+        Mistake(
+            lambda log_joint, q: (q * (log_joint - (q + 1e-6).log())).sum(-1),
+            "1e-6 added to q is too much: each state shifts the bound by about that; use torch.xlogy, or leave out q(z) = 0",
+        ),
+        Mistake(
+            lambda log_joint, q: (q * (log_joint - q.clamp(min=1e-6).log())).sum(-1),
+            "clamping q at 1e-6 changes log q(z) of the rare states: only those with q(z) = 0 need care",
         ),
         Mistake(
             lambda log_joint, q: (q * log_joint + torch.xlogy(q, q)).sum(-1),
@@ -100,6 +120,14 @@ elbo_discrete = Exercise(
             "the weights q(z) before the bracket are missing",
         ),
         Mistake(
+            lambda log_joint, q: torch.where(q > 0, log_joint - q.log(), torch.zeros_like(q)).sum(-1),
+            "the weights q(z) before the bracket are missing: you left out the states with q(z) = 0, all others count the same",
+        ),
+        Mistake(
+            lambda log_joint, q: (log_joint - q.log()).logsumexp(-1),
+            "this is log Σ p(x, z) / q(z), the log of a sum: 𝓛 is a sum of logs, each with the weight q(z)",
+        ),
+        Mistake(
             lambda log_joint, q: (q * log_joint - q.log()).sum(-1),
             "q(z) weights log p(x, z) only: it multiplies log q(z) too",
         ),
@@ -125,15 +153,15 @@ elbo_discrete = Exercise(
         ),
         Mistake(
             lambda log_joint, q: _elbo_discrete(log_joint.log_softmax(-1), q),
-            "you normalised the joint to p(z|x): this is −KL(q || posterior), which lacks log p(x)",
+            "you normalised the joint to p(z|x): this is −D_KL(q‖p(z|x)), which lacks log p(x)",
         ),
         Mistake(
             lambda log_joint, q: -kl_divergence(Categorical(probs=q), Categorical(logits=log_joint)),
-            "you let Categorical(logits=…) normalise the joint to p(z|x): this is −KL(q || posterior), which lacks log p(x)",
+            "you let Categorical(logits=…) normalise the joint to p(z|x): this is −D_KL(q‖p(z|x)), which lacks log p(x)",
         ),
         Mistake(
             lambda log_joint, q: kl_divergence(Categorical(probs=q), Categorical(logits=log_joint)),
-            "this is KL(q || posterior), the gap: the ELBO is log p(x) minus it",
+            "this is D_KL(q‖p(z|x)), the gap: the ELBO is log p(x) minus it",
         ),
         Mistake(
             lambda log_joint, q: (q * (log_joint.exp() / q).log()).sum(-1),
@@ -156,6 +184,10 @@ elbo_discrete = Exercise(
             "the entropy is in bits here: all logarithms are natural",
         ),
         Mistake(
+            lambda log_joint, q: (q * log_joint).sum(-1) + Categorical(logits=q).entropy(),
+            "you gave Categorical probabilities for logits: Categorical(probs=q) has the entropy of q",
+        ),
+        Mistake(
             lambda log_joint, q: (q * log_joint - torch.xlogy(q, q)).sum(0),
             "you summed over the batch: the states are the last axis",
         ),
@@ -166,6 +198,10 @@ elbo_discrete = Exercise(
         Mistake(
             lambda log_joint, q: _elbo_discrete(log_joint, q).sum(),
             "you summed over the batch too: return one number per example",
+        ),
+        Mistake(
+            lambda log_joint, q: _elbo_discrete(log_joint, q).squeeze(),
+            "squeeze() takes away the axis of a batch of 1 too: return [batch] for every batch",
         ),
     ],
 )
@@ -297,6 +333,26 @@ entropy_split = Exercise(
             "you did not sum over the latents: each example has one entropy",
         ),
         Mistake(
+            lambda expected_log_joint, log_std: (expected_log_joint[:, None] + log_std + 0.5 * log(2 * pi * e)).sum(-1),
+            "the expected log joint was added once per latent: add it outside the sum",
+        ),
+        Mistake(
+            lambda expected_log_joint, log_std: (
+                expected_log_joint + log_std.sum(-1) + len(log_std) * 0.5 * log(2 * pi * e)
+            ),
+            "len(log_std) counts the examples: ½ log 2πe stands once per latent, log_std.shape[-1] times",
+        ),
+        Mistake(
+            lambda expected_log_joint, log_std: expected_log_joint + _entropy(log_std)[:, None],
+            "[batch] + [batch, 1] gives a table of all pairs: sum the entropy without keepdim=True",
+        ),
+        Mistake(
+            lambda expected_log_joint, log_std: (
+                expected_log_joint - (0.5 * ((2 * log_std).exp() - 1) - log_std).sum(-1)
+            ),
+            "you subtracted D_KL(q‖N(0, I)), which belongs to the first split: E_q[log p(x, z)] holds the prior already, add H[q]",
+        ),
+        Mistake(
             lambda expected_log_joint, log_std: expected_log_joint + _entropy(log_std).sum(),
             "you added the entropies of the whole batch to every example: sum over the latents only",
         ),
@@ -421,7 +477,7 @@ elbo_linear_gaussian = Exercise(
             lambda x, weight, bias, std, mean, log_std: (
                 _at_the_mean(x, weight, bias, std, mean) - _kl_to_prior(mean, log_std)
             ),
-            "the likelihood was evaluated at z = μ, which is too optimistic: the spread of q costs Σ s_j² ‖w_j‖² / 2σ² more",
+            "the likelihood was evaluated at z = m, which is too optimistic: the spread of q costs Σ s_j² ‖w_j‖² / 2σ² more",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
@@ -472,10 +528,34 @@ elbo_linear_gaussian = Exercise(
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
                 _at_the_mean(x, weight, bias, std, mean)
-                - ((2 * log_std).exp() * weight.square().sum(0).sqrt()).sum(-1) / (2 * std**2)
+                - (2 * log_std).exp() @ weight.norm(dim=0) / (2 * std**2)
                 - _kl_to_prior(mean, log_std)
             ),
             "the norm of w_j is not squared in the term of the spread",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _at_the_mean(x, weight, bias, std, mean)
+                - (2 * log_std).exp() @ weight.sum(0).square() / (2 * std**2)
+                - _kl_to_prior(mean, log_std)
+            ),
+            "you squared the sum of each column of W: sum the squares of its entries, which is ‖w_j‖²",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _at_the_mean(x, weight, bias, std, mean)
+                - ((2 * log_std).exp() @ weight.T).square().sum(-1) / (2 * std**2)
+                - _kl_to_prior(mean, log_std)
+            ),
+            "you squared the sum Σ_j s_j² w_j: square W before the product, as each s_j² meets ‖w_j‖²",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _at_the_mean(x, weight, bias, std, mean)
+                - std * _spread(weight, std, log_std)
+                - _kl_to_prior(mean, log_std)
+            ),
+            "you divided the term of the spread by 2σ: the likelihood has the variance, 2σ²",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
@@ -489,19 +569,19 @@ elbo_linear_gaussian = Exercise(
             lambda x, weight, bias, std, mean, log_std: (
                 _at_the_mean(x, weight, bias, std, mean) - _spread(weight, std, log_std) + _kl_to_prior(mean, log_std)
             ),
-            "KL(q || prior) has the wrong sign: it is subtracted",
+            "D_KL(q‖p(z)) has the wrong sign: it is subtracted",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
                 _at_the_mean(x, weight, bias, std, mean) - _spread(weight, std, log_std) - _kl_from_prior(mean, log_std)
             ),
-            "this is KL(prior || q), the other direction: the expectation is over q",
+            "this is D_KL(p(z)‖q), the other direction: the expectation is over q",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
                 _at_the_mean(x, weight, bias, std, mean) - _spread(weight, std, log_std)
             ),
-            "this is E_q[log p(x|z)] alone: subtract KL(q || prior)",
+            "this is E_q[log p(x|z)] alone: subtract D_KL(q‖p(z))",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
@@ -509,7 +589,7 @@ elbo_linear_gaussian = Exercise(
                 - _spread(weight, std, log_std)
                 - 2 * _kl_to_prior(mean, log_std)
             ),
-            "the ½ in KL(q || prior) is missing: it is Σ ½ (μ² + s² − 1 − log s²)",
+            "the ½ in D_KL(q‖p(z)) is missing: it is Σ ½ (m² + s² − 1 − 2 log s)",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
@@ -517,7 +597,7 @@ elbo_linear_gaussian = Exercise(
                 - _spread(weight, std, log_std)
                 - _kl_to_prior(mean, log_std) / mean.shape[-1]
             ),
-            "you averaged KL(q || prior) over the latents: that of independent coordinates is a sum",
+            "you averaged D_KL(q‖p(z)) over the latents: that of independent coordinates is a sum",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: _closed_form(x, weight, bias, std, mean, 0.5 * log_std),
@@ -529,11 +609,43 @@ elbo_linear_gaussian = Exercise(
                 - _spread(weight, std, log_std)
                 - _kl_to_prior(mean, 0.5 * log_std)
             ),
-            "you took exp(log s) for the variance of q in KL(q || prior): the variance is exp(2 log s)",
+            "you took log_std for log s² in D_KL(q‖p(z)): s² = exp(2 log s), and log s² = 2 log s",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _closed_form(x, weight, bias, std, mean, log_std) - 0.5 * log_std.sum(-1)
+            ),
+            "log s² is 2 log s: in D_KL(q‖p(z)) you subtracted ½ log s, where ½ log s² = log s is right",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _closed_form(x, weight, bias, std, mean, log_std) + 0.5 * ((2 * log_std).exp() - log_std.exp()).sum(-1)
+            ),
+            "in D_KL(q‖p(z)) you took exp(log s), which is s, for s² = exp(2 log s)",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _at_the_mean(x, weight, bias, std, mean)
+                - _spread(weight, std, log_std)
+                - _kl_to_prior(mean, 2 * log_std)
+            ),
+            "in D_KL(q‖p(z)) you took s² for the scale of q: Normal takes the standard deviation s = exp(log s)",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _closed_form(x, weight, bias, std, mean, log_std) - 2 * log_std.sum(-1)
+            ),
+            "log s has the wrong sign in D_KL(q‖p(z)): it is subtracted there",
         ),
         Mistake(
             _prior_at_the_mean,
-            "log p(z) was evaluated at z = μ: under q it has the mean −½ Σ (μ² + s²) and its constants",
+            "log p(z) was evaluated at z = m: under q it has the mean −½ Σ (m² + s²) and its constants",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _at_the_mean(x, weight, bias, std, mean) - _spread(weight, std, log_std) + _entropy(log_std)
+            ),
+            "you added the entropy of q to E_q[log p(x|z)]: E_q[log p(z)] is missing, and both together are −D_KL(q‖p(z))",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
@@ -562,6 +674,13 @@ elbo_linear_gaussian = Exercise(
             "½ log 2πσ² stands outside the sum over the observed dimensions: each has its own",
         ),
         Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _closed_form(x, weight, bias, std, mean, log_std)
+                + (x.shape[-1] - mean.shape[-1]) * (std.log() + 0.5 * log(2 * pi))
+            ),
+            "you counted ½ log 2πσ² once per latent: log p(x|z) has one per observed dimension",
+        ),
+        Mistake(
             _std_for_variance,
             "you used σ where the variance σ² belongs in log p(x|z): std is the standard deviation",
         ),
@@ -587,10 +706,22 @@ elbo_linear_gaussian = Exercise(
             "the ½ before the squared error is missing",
         ),
         Mistake(
+            lambda x, weight, bias, std, mean, log_std: (
+                _closed_form(x, weight, bias, std, mean, log_std)
+                - _squared_error(x, weight, bias, mean) / (2 * std**2)
+                - _spread(weight, std, log_std)
+            ),
+            "the ½ is missing before both the squared error and the term of the spread: divide by 2σ²",
+        ),
+        Mistake(
             lambda x, weight, bias, std, mean, log_std: _closed_form(
                 x, weight, torch.zeros_like(bias), std, mean, log_std
             ),
             "the bias b is missing: the mean of x is W z + b",
+        ),
+        Mistake(
+            lambda x, weight, bias, std, mean, log_std: _closed_form(x, weight, -bias, std, mean, log_std),
+            "the bias b has the wrong sign: the residual is x − W m − b",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
@@ -606,7 +737,7 @@ elbo_linear_gaussian = Exercise(
                 - _spread(weight, std, log_std)
                 - _kl_to_prior(mean, log_std)
             ),
-            "you gave log N(x; W μ + b, σ² I) the variance for its scale: Normal takes the standard deviation, std as it is",
+            "you gave log N(x; W m + b, σ² I) the variance for its scale: Normal takes the standard deviation, std as it is",
         ),
         Mistake(
             _spread_in_the_variance,
@@ -616,41 +747,33 @@ elbo_linear_gaussian = Exercise(
             lambda x, weight, bias, std, mean, log_std: (
                 _closed_form(x, weight, bias, std, mean, log_std) - 0.5 * mean.shape[-1]
             ),
-            "the −1 in KL(q || prior) is missing, once per latent: at μ = 0, s = 1 it must be 0",
+            "the −1 in D_KL(q‖p(z)) is missing, once per latent: at m = 0, s = 1 it must be 0",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
                 _closed_form(x, weight, bias, std, mean, log_std) + 0.5 * mean.square().sum(-1)
             ),
-            "μ² is missing in KL(q || prior)",
+            "m² is missing in D_KL(q‖p(z))",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: _exact_log_evidence(x, weight, bias, std),
-            "this is log p(x): the bound lies below it by KL(q || posterior)",
+            "this is log p(x): the bound lies below it by D_KL(q‖p(z|x))",
         ),
         Mistake(
-            lambda x, weight, bias, std, mean, log_std: (
-                _elbo_by_the_gap(x, weight, bias, std, mean, log_std) - _exact_gap(x, weight, bias, std, mean, log_std)
-            ),
-            "KL(q || posterior) was subtracted from the ELBO: the ELBO lies below log p(x) by it already",
+            lambda x, weight, bias, std, mean, log_std: -_exact_gap(x, weight, bias, std, mean, log_std),
+            "this is −D_KL(q‖p(z|x)), minus the gap: log p(x) is missing",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
                 _exact_log_evidence(x, weight, bias, std) + _exact_gap(x, weight, bias, std, mean, log_std)
             ),
-            "KL(q || posterior) was added to log p(x): the ELBO is a lower bound",
+            "D_KL(q‖p(z|x)) was added to log p(x): the ELBO is a lower bound",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: (
                 _exact_log_evidence(x, weight, bias, std) - _reverse_gap(x, weight, bias, std, mean, log_std)
             ),
-            "the gap is KL(q || posterior); you took KL(posterior || q)",
-        ),
-        Mistake(
-            lambda x, weight, bias, std, mean, log_std: (
-                _exact_log_evidence(x, weight, bias, std) - _kl_to_prior(mean, log_std)
-            ),
-            "you subtracted KL(q || prior) from log p(x): it is subtracted from E_q[log p(x|z)]",
+            "the gap is D_KL(q‖p(z|x)); you took D_KL(p(z|x)‖q)",
         ),
         Mistake(
             lambda x, weight, bias, std, mean, log_std: -_closed_form(x, weight, bias, std, mean, log_std),
@@ -720,6 +843,11 @@ def _maximum_of_example(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
     return (top + _groups((log_weights - top).exp(), k).mean(1).log()).mean(0)
 
 
+def _maximum_lost(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
+    groups = _groups(log_joint - log_q, k)
+    return (groups - groups.amax(1, keepdim=True)).exp().mean(1).log().mean(0)
+
+
 def _mixed_examples(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
     log_weights = log_joint - log_q
     return (log_weights.reshape(-1, log_weights.shape[1], k).logsumexp(-1) - log(k)).mean(0)
@@ -778,12 +906,20 @@ iwae_bound = Exercise(
             "Σ w̃ log w is not a bound: it is a mean of log w under normalised weights; take the log of the mean of w",
         ),
         Mistake(
+            lambda log_joint, log_q, k: ((log_joint - log_q).softmax(0) * (log_joint - log_q)).sum(0),
+            "you averaged log w with softmax weights over all draws: take the log of the mean weight within each group of k",
+        ),
+        Mistake(
             lambda log_joint, log_q, k: _iwae_bound(log_joint, -log_q, k),
             "log q(z|x) has the wrong sign: the weight is p(x, z) / q(z|x)",
         ),
         Mistake(
             lambda log_joint, log_q, k: _iwae_bound(log_q, log_joint, k),
             "the weight is upside down: it is p(x, z) / q(z|x)",
+        ),
+        Mistake(
+            lambda log_joint, log_q, k: _iwae_bound(log_joint / log_q, torch.zeros_like(log_q), k),
+            "you divided the logarithms: log w is log p(x, z) − log q(z|x)",
         ),
         Mistake(
             lambda log_joint, log_q, k: -_iwae_bound(log_q, log_joint, k),
@@ -822,8 +958,26 @@ iwae_bound = Exercise(
             "the reshape to [groups, batch, k] mixes the examples: the draws run slowest, so the shape is [groups, k, batch]",
         ),
         Mistake(
+            lambda log_joint, log_q, k: (
+                (log_joint - log_q).reshape(log_q.shape[1], -1, k).logsumexp(-1) - log(k)
+            ).mean(-1),
+            "the reshape to [batch, groups, k] mixes the examples: transpose first, or reshape to [groups, k, batch]",
+        ),
+        Mistake(
+            lambda log_joint, log_q, k: ((log_joint - log_q).unfold(0, k, 1).logsumexp(-1) - log(k)).mean(0),
+            "your groups overlap: each row belongs to one group, so start a new one every k rows",
+        ),
+        Mistake(
             lambda log_joint, log_q, k: _groups((log_joint - log_q).exp(), k).mean(1).log().mean(0),
             "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
+        ),
+        Mistake(
+            lambda log_joint, log_q, k: (_groups((log_joint - log_q).exp(), k).mean(1) + 1e-10).log().mean(0),
+            "1e-10 inside the logarithm hides the underflow and exp still overflows: subtract the largest first, or use logsumexp",
+        ),
+        Mistake(
+            lambda log_joint, log_q, k: _groups((log_joint - log_q).clamp(-700, 700).exp(), k).mean(1).log().mean(0),
+            "clamping the log weights at ±700 changes them where exp overflows or underflows: subtract the largest first",
         ),
         Mistake(
             _global_maximum,
@@ -832,6 +986,10 @@ iwae_bound = Exercise(
         Mistake(
             _maximum_of_example,
             "you subtracted the largest log weight of an example's draws: a group without it underflows, subtract each group's own",
+        ),
+        Mistake(
+            _maximum_lost,
+            "the largest log weight was subtracted and not added back: add it to the log of the mean",
         ),
         Mistake(
             _outer_first,
@@ -844,6 +1002,10 @@ iwae_bound = Exercise(
         Mistake(
             lambda log_joint, log_q, k: (_groups(log_joint - log_q, k).logsumexp(1) - log(k)).sum(0) / k,
             "you divided the sum over the groups by k: there are samples/k groups",
+        ),
+        Mistake(
+            lambda log_joint, log_q, k: _groups(log_joint - log_q, k).logsumexp(1).sum(0) - log(k),
+            "you summed over the groups, and subtracted log k once: take log k from each group, and average the groups",
         ),
         Mistake(
             lambda log_joint, log_q, k: (_groups(log_joint - log_q, k).logsumexp(0) - log(k)).mean(0),
@@ -919,6 +1081,16 @@ def _shifted_by_all(log_weights: Tensor, k: int) -> Tensor:
     return weights.var(0) / weights.mean(0).square() / (2 * k)
 
 
+def _shifted_by_row(log_weights: Tensor, k: int) -> Tensor:
+    weights = (log_weights - log_weights.amax(1, keepdim=True)).exp()
+    return weights.var(0) / weights.mean(0).square() / (2 * k)
+
+
+def _divided_too_late(log_weights: Tensor, k: int) -> Tensor:
+    weights = log_weights.exp() / log_weights.exp().max()
+    return weights.var(0) / weights.mean(0).square() / (2 * k)
+
+
 def _relative_std(log_weights: Tensor) -> Tensor:
     weights = _scaled(log_weights)
     return weights.std(0) / weights.mean(0)
@@ -946,6 +1118,18 @@ predicted_gap = Exercise(
             "you subtracted less than the largest log weight, such as the mean or the first: a draw far above still overflows",
         ),
         Mistake(
+            _shifted_by_row,
+            "you subtracted the largest log weight of each row, over the examples: the draws run along axis 0, max over that one",
+        ),
+        Mistake(
+            _divided_too_late,
+            "you divided by the largest weight after exp, which had overflowed: subtract each example's largest log weight before exp",
+        ),
+        Mistake(
+            lambda log_weights, k: _scaled(log_weights).var(0) / (2 * _log_mean(log_weights)).exp() / (2 * k),
+            "the variance is that of scaled weights, the mean is not: both must be of the same weights, for the scale to cancel",
+        ),
+        Mistake(
             lambda log_weights, k: log_weights.var(0) / (2 * k),
             "this is the variance of log w: the formula has that of the weights w themselves, relative to their squared mean",
         ),
@@ -960,6 +1144,10 @@ predicted_gap = Exercise(
         Mistake(
             lambda log_weights, k: k * _predicted_gap(log_weights, k),
             "k is missing: the mean of k weights has a variance k times smaller",
+        ),
+        Mistake(
+            lambda log_weights, k: k**2 * _predicted_gap(log_weights, k),
+            "/ 2 * k multiplies by k: write / (2 * k)",
         ),
         Mistake(
             lambda log_weights, k: _predicted_gap(log_weights, k) / k,
@@ -986,6 +1174,10 @@ predicted_gap = Exercise(
             "the mean weight is not squared: Var(w) / p(x)² has no unit",
         ),
         Mistake(
+            lambda log_weights, k: (_scaled(log_weights).var(0) / _scaled(log_weights).mean(0)).square() / (2 * k),
+            "you squared the variance too: in Var(w) / p(x)² only the mean is squared",
+        ),
+        Mistake(
             lambda log_weights, k: _scaled(log_weights).var(0) / _scaled(log_weights).square().mean(0) / (2 * k),
             "you divided by the mean of w²: p(x)² is the square of the mean",
         ),
@@ -1008,6 +1200,10 @@ predicted_gap = Exercise(
         Mistake(
             lambda log_weights, k: _relative_std(log_weights) / (2 * k),
             "you took the standard deviation: the gap goes with the variance",
+        ),
+        Mistake(
+            lambda log_weights, k: _scaled(log_weights).std(0) / _scaled(log_weights).mean(0).square() / (2 * k),
+            "you divided the standard deviation by the squared mean: the variance stands above",
         ),
         Mistake(
             lambda log_weights, k: _relative_std(log_weights) / k**0.5,

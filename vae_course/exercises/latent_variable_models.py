@@ -43,9 +43,18 @@ def _sample_mixture_cases(generator: Generator) -> list[Arguments]:
     def drawn(k: int) -> Tensor:
         return _weights(generator, k)
 
+    def placed(weights: list[float], uniforms: list[float], dimension: int) -> Arguments:
+        k, n = len(weights), len(uniforms)
+        means, stds = normal(generator, k, dimension, scale=2.0), 0.3 + 2 * uniform(generator, k)
+        shares, places = torch.tensor(weights, dtype=torch.float64), torch.tensor(uniforms, dtype=torch.float64)
+        return shares, means, stds, places, normal(generator, n, dimension)
+
     without = torch.tensor([0.0, 0.6, 0.0, 0.4, 0.0], dtype=torch.float64)  # components of weight 0 are never drawn
     rare = torch.tensor([0.98, 0.015, 0.005], dtype=torch.float64)
     return [
+        placed([0.25, 0.75], [0.1, 0.2, 0.15], 2),  # all below every weight
+        placed([0.5, 0.25, 0.25], [0.0, 0.5, 0.75, 0.3], 1),  # on the edges
+        placed([0.0, 0.5, 0.25, 0.25], [0.0, 0.5, 0.75, 0.9, 0.1], 2),
         case(drawn(3), 2, 30),
         case(drawn(5), 3, 60),
         case(drawn(2), 1, 1),
@@ -88,6 +97,12 @@ sample_mixture = Exercise(
             "the noise is not scaled: multiply it by the standard deviation of the component",
         ),
         Mistake(
+            lambda weights, means, stds, uniforms, noise: (
+                means[_components(weights, uniforms)] + stds[_components(weights, uniforms)] * noise
+            ),
+            "stds of the components is [n] and noise [n, d]: give it an axis more, stds[k, None]",
+        ),
+        Mistake(
             lambda weights, means, stds, uniforms, noise: stds[_components(weights, uniforms), None] * noise,
             "the mean is missing: add that of the chosen component",
         ),
@@ -108,6 +123,33 @@ sample_mixture = Exercise(
             "you searched in the weights themselves: search in the cumulative weights, which are in ascending order",
         ),
         Mistake(
+            lambda weights, means, stds, uniforms, noise: _draw(
+                (weights <= uniforms[:, None]).sum(-1), means, stds, noise
+            ),
+            "you counted the weights that do not exceed u: count the cumulative weights, weights.cumsum(0)",
+        ),
+        Mistake(
+            lambda weights, means, stds, uniforms, noise: _draw(
+                (weights <= uniforms[:, None]).sum(-1).clamp(max=len(weights) - 1), means, stds, noise
+            ),
+            "you counted the weights that do not exceed u, and clamped the count: count the cumulative weights, and none is out of range",
+        ),
+        Mistake(
+            lambda weights, means, stds, uniforms, noise: _draw(
+                torch.searchsorted(weights.cumsum(0), uniforms), means, stds, noise
+            ),
+            "u equal to a cumulative weight belongs to the next component: count the cumulative weights ≤ u, or search with right=True",
+        ),
+        Mistake(
+            lambda weights, means, stds, uniforms, noise: _draw(
+                torch.searchsorted(torch.cat([weights.new_zeros(1), weights.cumsum(0)]), uniforms) - 1,
+                means,
+                stds,
+                noise,
+            ),
+            "u = 0 got the index −1, the last component, and u on an edge the component before it: search with right=True",
+        ),
+        Mistake(
             lambda weights, means, stds, uniforms, noise: _sample_mixture(
                 weights, means, stds, uniforms, noise[:1].expand_as(noise)
             ),
@@ -122,6 +164,12 @@ sample_mixture = Exercise(
                 len(weights) - 1 - _components(weights, uniforms), means, stds, noise
             ),
             "you counted the cumulative weights from the other end: the number of those not above u is the component",
+        ),
+        Mistake(
+            lambda weights, means, stds, uniforms, noise: _draw(
+                (weights.cumsum(0) > uniforms[:, None]).sum(-1), means, stds, noise
+            ),
+            "you counted the cumulative weights above u: count those not above it",
         ),
         Mistake(
             lambda weights, means, stds, uniforms, noise: _draw(_components(weights, uniforms) - 1, means, stds, noise),
@@ -153,16 +201,6 @@ sample_mixture = Exercise(
         ),
         Mistake(
             lambda weights, means, stds, uniforms, noise: (
-                means[_components(weights, uniforms)] + (weights @ stds) * noise
-            ),
-            "you used the mean standard deviation for all points: take that of the chosen component",
-        ),
-        Mistake(
-            lambda weights, means, stds, uniforms, noise: means[_components(weights, uniforms)] + stds[0] * noise,
-            "you used the first standard deviation for all points: take that of the chosen component",
-        ),
-        Mistake(
-            lambda weights, means, stds, uniforms, noise: (
                 (means[_components(weights, uniforms)] + noise) * stds[_components(weights, uniforms), None]
             ),
             "you scaled the mean as well; only the noise is multiplied by σ",
@@ -174,12 +212,6 @@ sample_mixture = Exercise(
         Mistake(
             lambda weights, means, stds, uniforms, noise: _sample_mixture(weights, means, stds, uniforms, -noise),
             "the noise was subtracted: the distribution is the same, but the exercise asks for mean + σ ε",
-        ),
-        Mistake(
-            lambda weights, means, stds, uniforms, noise: _draw(
-                _components(weights, uniforms).sort().values, means, stds, noise
-            ),
-            "you drew component after component: point n must come from the component that uniform n chooses",
         ),
     ],
 )
@@ -265,6 +297,10 @@ log_evidence_monte_carlo = Exercise(
             "you subtracted the logarithm of the batch size: K is the number of draws, the first axis of noise",
         ),
         Mistake(
+            lambda *a: _log_densities(*a).sum(-1).logsumexp(0) - log(a[-1].shape[1]),
+            "you subtracted the logarithm of the number of latents: K is the number of draws, the first axis of noise",
+        ),
+        Mistake(
             lambda *a: _log_densities(*a).sum(-1).logsumexp(0) - log2(len(a[-1])),
             "you subtracted the logarithm to base 2: all logarithms here are natural",
         ),
@@ -283,6 +319,10 @@ log_evidence_monte_carlo = Exercise(
         Mistake(
             lambda *a: (_log_densities(*a).sum(-1).exp().mean(0) + 1e-12).log(),
             "a small number inside the logarithm hides how improbable x is: use logsumexp, which does not underflow",
+        ),
+        Mistake(
+            lambda *a: _log_densities(*a).sum(-1).exp().mean(0).clamp(min=1e-300).log(),
+            "a floor under p(x) hides how improbable x is: use logsumexp, which does not underflow",
         ),
         Mistake(
             lambda *a: _under_one_maximum(_log_densities(*a).sum(-1)),
@@ -319,6 +359,14 @@ log_evidence_monte_carlo = Exercise(
         Mistake(
             lambda *a: _log_evidence(*a) - (a[3].log() + 0.5 * log(2 * pi)) * a[0].shape[-1],
             "you subtracted log 2πσ² per dimension: its factor ½ is missing",
+        ),
+        Mistake(
+            lambda *a: _log_evidence(*a) - 0.5 * log(2 * pi) * a[0].shape[-1],
+            "you subtracted log 2π per dimension: its factor ½ is missing",
+        ),
+        Mistake(
+            lambda *a: _log_evidence(*a) - a[3].log() * a[0].shape[-1],
+            "you subtracted 2 log σ per dimension: ½ log σ² is log σ",
         ),
         Mistake(
             lambda *a: _log_evidence(*a) + 0.5 * a[3].log() * a[0].shape[-1],
@@ -444,6 +492,11 @@ def _unstable(log_prior: Tensor, log_likelihood: Tensor, spacing: float, least: 
     return p / (p.sum(-1, keepdim=True) + least) / spacing
 
 
+def _prior_underflows(log_prior: Tensor, log_likelihood: Tensor, spacing: float) -> Tensor:
+    p = log_prior.exp() * (log_likelihood - log_likelihood.amax(-1, keepdim=True)).exp()
+    return p / p.sum(-1, keepdim=True) / spacing
+
+
 def _trapezoidal(log_prior: Tensor, log_likelihood: Tensor, spacing: float) -> Tensor:
     p = _posterior(log_prior, log_likelihood, spacing)
     return p / torch.trapezoid(p, dx=spacing, dim=-1)[..., None]
@@ -535,6 +588,14 @@ posterior_on_grid = Exercise(
             "you subtracted the largest logarithm of the whole batch: rows far below it underflow; subtract each row's own",
         ),
         Mistake(
+            _prior_underflows,
+            "exp(log_prior) underflows: add the logarithms first, then subtract the largest",
+        ),
+        Mistake(
+            lambda log_prior, log_likelihood, spacing: _posterior(log_prior.clamp(min=-100), log_likelihood, spacing),
+            "you clamped log_prior: −∞ is a right value, and so is −800; leave it",
+        ),
+        Mistake(
             lambda log_prior, log_likelihood, spacing: (log_prior * log_likelihood).softmax(-1) / spacing,
             "you multiplied the logarithms: densities multiply, so their logarithms add up",
         ),
@@ -555,6 +616,12 @@ posterior_on_grid = Exercise(
                 log_prior + log_likelihood - (log_prior + log_likelihood).max(-1, keepdim=True).values
             ).exp(),
             "you divided by the largest value: divide by the integral, the sum times spacing",
+        ),
+        Mistake(
+            lambda log_prior, log_likelihood, spacing: (
+                (log_prior + log_likelihood - (log_prior + log_likelihood).amax(-1, keepdim=True)).exp() / spacing
+            ),
+            "you divided by the largest value and by spacing: that is not normalised; divide by the sum and by spacing",
         ),
         Mistake(
             lambda log_prior, log_likelihood, spacing: (
@@ -596,14 +663,24 @@ def _evidence_gradient(x: Tensor, weights: Tensor, means: Tensor, std: Tensor) -
 
 
 def _evidence_gradient_cases(generator: Generator) -> list[Arguments]:
-    def case(n: int, weights: Tensor, dimension: int, std: float, away: float = 0.0) -> Arguments:
+    def case(n: int, weights: Tensor, dimension: int, std: float, away: float | Tensor = 0.0) -> Arguments:
         means = normal(generator, len(weights), dimension, scale=1.5)
         return normal(generator, n, dimension, scale=2.0) + away, weights, means, torch.tensor(std).double()
 
     def drawn(k: int) -> Tensor:
         return _weights(generator, k)
 
-    without = torch.tensor([0.5, 0.0, 0.5], dtype=torch.float64)
+    def at_seven_deviations() -> Arguments:  # where a small number in a denominator is no longer small
+        mean = normal(generator, 1, 2)
+        x = mean + torch.tensor([[4.2, 0.0]], dtype=torch.float64)
+        return x, torch.ones(1, dtype=torch.float64), mean, torch.tensor(0.6, dtype=torch.float64)
+
+    def nearer_the_light() -> Arguments:  # the nearest mean is not that of the most probable component
+        ends = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+        x = 0.1 + 0.2 * uniform(generator, 3, 1)
+        return x, torch.tensor([0.9, 0.1], dtype=torch.float64), ends, torch.tensor(1.2, dtype=torch.float64)
+
+    near_and_far = torch.tensor([[0.0], [200.0]], dtype=torch.float64)
     return [
         case(8, drawn(3), 2, 1.4),
         case(1, drawn(2), 3, 1.7),
@@ -611,7 +688,10 @@ def _evidence_gradient_cases(generator: Generator) -> list[Arguments]:
         case(4, drawn(1), 2, 0.6),
         case(4, drawn(4), 4, 2.5),
         case(5, drawn(3), 2, 1.3, 200.0),  # every density underflows
-        case(7, without, 2, 3.0),
+        case(1, drawn(3), 2, 1.3, 200.0),
+        case(2, drawn(3), 2, 1.3, near_and_far),
+        at_seven_deviations(),
+        nearer_the_light(),
     ]
 
 
@@ -621,6 +701,22 @@ def _one_hot(scores: Tensor) -> Tensor:
 
 def _shares(p: Tensor, least: float = 0.0) -> Tensor:
     return p / (p.sum(-1, keepdim=True) + least)
+
+
+def _under_one_maximum_of_the_table(x: Tensor, weights: Tensor, means: Tensor, std: Tensor) -> Tensor:
+    log_joint = _log_joint(x, weights, means, std)
+    return _pull(_shares((log_joint - log_joint.max()).exp()), x, means, std)
+
+
+def _new_means(x: Tensor, weights: Tensor, means: Tensor, std: Tensor) -> Tensor:
+    r = _log_joint(x, weights, means, std).softmax(-1)
+    return r.T @ x / r.sum(0)[:, None]
+
+
+def _through_the_responsibilities(x: Tensor, weights: Tensor, means: Tensor, std: Tensor) -> Tensor:
+    free = means.clone().requires_grad_()
+    log_joint = _log_joint(x, weights, free, std)
+    return torch.autograd.grad((log_joint.softmax(-1) * log_joint).sum(), free)[0]
 
 
 def _by_coordinate(x: Tensor, weights: Tensor, means: Tensor, std: Tensor) -> Tensor:
@@ -659,10 +755,6 @@ evidence_gradient = Exercise(
             "the division by σ² is missing",
         ),
         Mistake(
-            lambda x, weights, means, std: _evidence_gradient(x, weights, means, std) * std**4,
-            "you multiplied by σ²: divide",
-        ),
-        Mistake(
             lambda x, weights, means, std: -_evidence_gradient(x, weights, means, std),
             "the sign is flipped: log p grows when a mean moves towards its points, x − μ",
         ),
@@ -687,12 +779,6 @@ evidence_gradient = Exercise(
             "every component pulls at every point with weight 1: the responsibilities are missing",
         ),
         Mistake(
-            lambda x, weights, means, std: _pull(
-                torch.full((len(x), len(means)), 1 / len(means)).double(), x, means, std
-            ),
-            "all components share every point equally: weigh them by the posterior p(z|x)",
-        ),
-        Mistake(
             lambda x, weights, means, std: _pull(_shares(_log_joint(x, weights, means, std).exp()), x, means, std),
             "exp underflows far from all means, and 0/0 is NaN: normalise the logarithms, with softmax or logsumexp",
         ),
@@ -701,6 +787,16 @@ evidence_gradient = Exercise(
                 _shares(_log_joint(x, weights, means, std).exp(), 1e-12), x, means, std
             ),
             "a small number in the denominator makes the responsibilities of a far point 0: normalise the logarithms, with softmax",
+        ),
+        Mistake(
+            lambda x, weights, means, std: _pull(
+                _shares(_log_joint(x, weights, means, std).exp(), 1e-10), x, means, std
+            ),
+            "a small number added to the sum takes from the responsibilities of far points: normalise the logarithms, with softmax",
+        ),
+        Mistake(
+            _under_one_maximum_of_the_table,
+            "you subtracted the largest logarithm of the whole table: a far point still underflows; subtract each point's own largest",
         ),
         Mistake(
             lambda x, weights, means, std: _pull(_log_joint(x, weights, means, std).exp(), x, means, std),
@@ -732,6 +828,18 @@ evidence_gradient = Exercise(
         ),
         Mistake(
             lambda x, weights, means, std: _pull(
+                (weights.log() - 0.5 * _distances(x, means).sqrt() / std**2).softmax(-1), x, means, std
+            ),
+            "you took ‖x − μ‖ in the responsibilities where its square belongs",
+        ),
+        Mistake(
+            lambda x, weights, means, std: _pull(
+                (weights.log() - 0.5 * _distances(x, means) / x.shape[-1] / std**2).softmax(-1), x, means, std
+            ),
+            "you averaged the squared distance in the responsibilities over the coordinates: sum them",
+        ),
+        Mistake(
+            lambda x, weights, means, std: _pull(
                 (weights - 0.5 * _distances(x, means) / std**2).softmax(-1), x, means, std
             ),
             "you added the weights to log-densities: add their logarithms",
@@ -759,11 +867,31 @@ evidence_gradient = Exercise(
             "the mean was not subtracted: the gradient of log N(x; μ, σ²) by μ is (x − μ)/σ²",
         ),
         Mistake(
+            lambda x, weights, means, std: (_log_joint(x, weights, means, std).softmax(-1).T @ x - means) / std**2,
+            "μ_k was subtracted once: subtract it from every point, Σ_n r_nk (x_n − μ_k)",
+        ),
+        Mistake(
+            _through_the_responsibilities,
+            "the gradient went through the responsibilities too: r must be held fixed, so detach it",
+        ),
+        Mistake(
             lambda x, weights, means, std: (
                 _evidence_gradient(x, weights, means, std)
                 / _log_joint(x, weights, means, std).softmax(-1).sum(0)[:, None]
             ),
-            "you divided by the sum of the responsibilities: that gives a step of EM, not the gradient",
+            "you divided by the sum of the responsibilities: this is a step of EM divided by σ², not the gradient",
+        ),
+        Mistake(
+            lambda x, weights, means, std: (
+                _evidence_gradient(x, weights, means, std)
+                * std**2
+                / _log_joint(x, weights, means, std).softmax(-1).sum(0)[:, None]
+            ),
+            "you divided by the sum of the responsibilities in place of σ²: this is a step of EM, not the gradient",
+        ),
+        Mistake(
+            _new_means,
+            "these are the new means of EM, not the gradient: it is Σ_n r_nk (x_n − μ_k) / σ²",
         ),
         Mistake(
             lambda x, weights, means, std: (
@@ -870,6 +998,23 @@ def _unweighted(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> tupl
     return r.mean(0), x.mean(0).expand(len(means), -1), _spread(r, x, x.mean(0).expand(len(means), -1))
 
 
+def _before_each_update(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    new_weights = _responsibilities(x, weights, means, stds).mean(0)
+    new_means = _maximize(_responsibilities(x, new_weights, means, stds), x)[1]
+    return new_weights, new_means, _spread(_responsibilities(x, new_weights, new_means, stds), x, new_means)
+
+
+def _root_inside(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r = _responsibilities(x, weights, means, stds)
+    distances = (_distances(x, _maximize(r, x)[1]) / x.shape[-1]).sqrt()
+    return _with_spread((r * distances).sum(0) / r.sum(0), r, x)
+
+
+def _means_not_divided(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r = _responsibilities(x, weights, means, stds)
+    return r.mean(0), r.T @ x, _spread(r, x, r.T @ x)
+
+
 def _means_by_n(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r = _responsibilities(x, weights, means, stds)
     return r.mean(0), r.T @ x / len(x), _spread(r, x, r.T @ x / len(x))
@@ -939,12 +1084,8 @@ em_step = Exercise(
             "the means were divided by n: divide by N_k, the points that the component answers for",
         ),
         Mistake(
-            lambda x, weights, means, stds: (
-                _em_step(x, weights, means, stds)[0],
-                _responsibilities(x, weights, means, stds).T @ x / len(x),
-                _em_step(x, weights, means, stds)[2],
-            ),
-            "the means that you return were divided by n: divide by N_k, the points that the component answers for",
+            _means_not_divided,
+            "the means are not divided by N_k: a weighted mean is divided by the sum of its weights",
         ),
         Mistake(
             lambda x, weights, means, stds: _maximize(_one_hot(_responsibilities(x, weights, means, stds)), x),
@@ -964,6 +1105,12 @@ em_step = Exercise(
                 x,
             ),
             "you added the weights to log-densities: add their logarithms",
+        ),
+        Mistake(
+            lambda x, weights, means, stds: _maximize(
+                (x.shape[-1] * (weights.log() - stds.log()) - 0.5 * _distances(x, means) / stds**2).softmax(-1), x
+            ),
+            "log π_k was added before the sum over the coordinates, so that it counts d times: add it after",
         ),
         Mistake(
             lambda x, weights, means, stds: (
@@ -1031,10 +1178,6 @@ em_step = Exercise(
             "a small number in the denominator makes the responsibilities of a far point 0: normalise the logarithms, with softmax",
         ),
         Mistake(
-            lambda x, weights, means, stds: _em_step(x, *_em_step(x, weights, means, stds)),
-            "these are two steps: take one",
-        ),
-        Mistake(
             lambda x, weights, means, stds: _with_spread(
                 _spread(_responsibilities(x, weights, means, stds), x, torch.zeros_like(means)),
                 _responsibilities(x, weights, means, stds),
@@ -1047,6 +1190,10 @@ em_step = Exercise(
             "you divided by N_k − 1: EM maximises the likelihood, which divides by N_k",
         ),
         Mistake(_not_squared, "the distance in the variance is not squared"),
+        Mistake(
+            _root_inside,
+            "you took the root before the mean over the points: average the squared distances, then take the root",
+        ),
         Mistake(
             _pooled,
             "all components got one standard deviation: each has its own",
@@ -1082,6 +1229,18 @@ em_step = Exercise(
         Mistake(
             _new_responsibilities,
             "you computed the responsibilities anew after moving the means: one step of EM uses those of the old parameters",
+        ),
+        Mistake(
+            _before_each_update,
+            "you computed the responsibilities anew before each update: weights, means and deviations share those of the old parameters",
+        ),
+        Mistake(
+            lambda x, weights, means, stds: tuple(_em_step(x, weights, means, stds)[i] for i in (1, 0, 2)),
+            "weights and means are exchanged: return the weights first, then the means, then the standard deviations",
+        ),
+        Mistake(
+            lambda x, weights, means, stds: tuple(_em_step(x, weights, means, stds)[i] for i in (1, 2, 0)),
+            "you returned the weights last: the order is weights, means, standard deviations",
         ),
     ],
     results=("weights", "means", "standard deviations"),

@@ -25,6 +25,7 @@ def _correlated_draw_cases(generator: Generator) -> list[Arguments]:
         below = normal(generator, batch, latent, latent, scale=scale).tril(-1)
         diagonal = normal(generator, batch, latent, scale=0.5).exp() * scale
         scale_tril = (below + diagonal.diag_embed()).requires_grad_()
+        scale_tril.register_hook(torch.tril)  # whether a gradient reaches the zeros above the diagonal is no matter
         mean = normal(generator, batch, latent, gradient=True)
         return mean, scale_tril, normal(generator, samples, batch, latent)
 
@@ -89,11 +90,6 @@ correlated_draw = Exercise(
                 mean + torch.linalg.solve_triangular(scale_tril, noise[..., None], upper=False)[..., 0]
             ),
             "you divided by L, which turns correlated draws into white noise: multiply by it",
-        ),
-        Mistake(
-            lambda mean, scale_tril, noise: _correlated_draw(mean, scale_tril.tril(), noise),
-            "right values, but a tril() or a sum over j ≤ i stops the gradient above the diagonal: L is triangular already, multiply "
-            "by it whole",
         ),
         Mistake(
             lambda mean, scale_tril, noise: _correlated_draw(mean.detach(), scale_tril, noise),
@@ -180,6 +176,14 @@ logistic_from_uniform = Exercise(
             "log(1 − u) has the wrong sign: the logit is log u − log(1 − u)",
         ),
         Mistake(
+            lambda location, log_scale, uniforms: location + log_scale.exp() * (uniforms.log() - uniforms.log1p()),
+            "you took log(1 + u): log(1 − u) is torch.log1p(-uniforms), with the minus inside",
+        ),
+        Mistake(
+            lambda location, log_scale, uniforms: location + log_scale.exp() * uniforms.log() - (-uniforms).log1p(),
+            "brackets: s multiplies both logarithms, log u and log(1 − u)",
+        ),
+        Mistake(
             lambda location, log_scale, uniforms: location + log_scale.exp() * uniforms / (1 - uniforms),
             "the logarithm is missing: u / (1 − u) are the odds, the logit is their log",
         ),
@@ -232,6 +236,30 @@ logistic_from_uniform = Exercise(
             "clamping u at 1e-6, as torch.logit does with eps=1e-6, cuts the tails: log u − log(1 − u) needs no clamp",
         ),
         Mistake(
+            lambda location, log_scale, uniforms: location + log_scale.exp() * _logit(uniforms.clamp(1e-7, 1 - 1e-7)),
+            "clamping u at 1e-7 suits float32 draws, which may be 0: here u is float64 and comes nearer, so leave it whole",
+        ),
+        Mistake(
+            lambda location, log_scale, uniforms: location + log_scale.exp() * _logit(uniforms.clamp(1e-10, 1 - 1e-10)),
+            "clamping u at 1e-10 still cuts the tails: u may be 1e-12, and its logarithm is finite",
+        ),
+        Mistake(
+            lambda location, log_scale, uniforms: (
+                location + log_scale.exp() * ((uniforms + 1e-8).log() - (1 - uniforms + 1e-8).log())
+            ),
+            "1e-8 added inside the logarithms cuts the tails: u is never 0 or 1 here, so its logit is finite without",
+        ),
+        Mistake(
+            lambda location, log_scale, uniforms: (
+                location + log_scale.exp() * ((uniforms + 1e-10).log() - (1 - uniforms + 1e-10).log())
+            ),
+            "1e-10 added inside the logarithms is not small beside u = 1e-12: its logit is finite without",
+        ),
+        Mistake(
+            lambda location, log_scale, uniforms: location + log_scale.exp() * _logit(uniforms).clamp(-20, 20),
+            "clamping the logit at ±20 cuts the tails: at u = 1e-12 it is −27.6",
+        ),
+        Mistake(
             lambda location, log_scale, uniforms: location + log_scale.exp() * (2 * uniforms - 1).atanh(),
             "artanh(2u − 1) is half the logit",
         ),
@@ -246,6 +274,10 @@ logistic_from_uniform = Exercise(
         Mistake(
             lambda location, log_scale, uniforms: log_scale.exp() * _logit(uniforms),
             "the location is missing: z = μ + s log(u / (1 − u))",
+        ),
+        Mistake(
+            lambda location, log_scale, uniforms: log_scale.exp() * _logit(uniforms) - location,
+            "the location was subtracted: z = μ + s log(u / (1 − u))",
         ),
         Mistake(
             lambda location, log_scale, uniforms: location + _logit(uniforms),
@@ -295,6 +327,10 @@ score_function_gradient = Exercise(
             "the baseline is missing: subtract from each cost the mean of the others",
         ),
         Mistake(
+            lambda z, mean, std, cost: _weighted_scores(cost, z, mean, std) * len(cost) / (len(cost) - 1),
+            "the baseline is missing, and you divided by n − 1: subtract from each cost the mean of the others, and average over n",
+        ),
+        Mistake(
             lambda z, mean, std, cost: _weighted_scores(cost - cost.mean(), z, mean, std),
             "your baseline contains the sample's own cost, which shrinks the estimate by (n − 1)/n in expectation: leave it out",
         ),
@@ -304,11 +340,15 @@ score_function_gradient = Exercise(
         ),
         Mistake(
             lambda z, mean, std, cost: _weighted_scores(_leave_one_out(cost) - cost, z, mean, std),
-            "the sign is flipped: the weight of a score is its cost minus the baseline",
+            "the sign is flipped: it is cost − baseline, times z − μ",
         ),
         Mistake(
             lambda z, mean, std, cost: _weighted_scores(cost - (cost.sum() - cost), z, mean, std),
             "your baseline is the sum of the other costs: divide it by n − 1",
+        ),
+        Mistake(
+            lambda z, mean, std, cost: _weighted_scores(cost - (cost.sum() - cost / (len(cost) - 1)), z, mean, std),
+            "brackets: you divided only the sample's own cost by n − 1; write (cost.sum() - cost) / (n - 1)",
         ),
         Mistake(
             lambda z, mean, std, cost: _weighted_scores(cost - (cost.sum() - cost) / len(cost), z, mean, std),
@@ -341,6 +381,10 @@ score_function_gradient = Exercise(
         Mistake(
             lambda z, mean, std, cost: _score_function_gradient(z, mean, std, cost) / std**2,
             "you divided by σ⁴: the score of the mean is (z − μ) / σ²",
+        ),
+        Mistake(
+            lambda z, mean, std, cost: ((cost - _leave_one_out(cost))[:, None] * ((z - mean) / std).square()).mean(0),
+            "you squared (z − μ) / σ: in the score only σ is squared, (z − μ) / σ²",
         ),
         Mistake(
             lambda z, mean, std, cost: (
@@ -391,6 +435,10 @@ score_function_gradient = Exercise(
         Mistake(
             lambda z, mean, std, cost: ((cost - _leave_one_out(cost))[:, None] * (z - mean)).mean(1) / std**2,
             "you averaged over the coordinates: average over the samples, the first axis",
+        ),
+        Mistake(
+            lambda z, mean, std, cost: _score_function_gradient(z, mean, std, cost).mean(),
+            "you averaged over the coordinates too, to one number: average over the samples only, the first axis",
         ),
         Mistake(
             lambda z, mean, std, cost: (cost - _leave_one_out(cost)).mean() * ((z - mean) / std**2).mean(0),
@@ -466,6 +514,14 @@ score_function_loss = Exercise(
             "the parameters were detached and the draws were not: it is the other way round here",
         ),
         Mistake(
+            lambda mean, log_std, z, cost: cost * _log_normal(z.detach(), mean.detach(), log_std.detach().exp()),
+            "z is detached, but so are the parameters, and the cost is not: detach z and the cost only",
+        ),
+        Mistake(
+            lambda mean, log_std, z, cost: cost.detach() * _log_normal(z, mean.detach(), log_std.detach().exp()),
+            "the cost is detached, but so are the parameters, and z is not: detach z and the cost only",
+        ),
+        Mistake(
             lambda mean, log_std, z, cost: (
                 cost.detach()
                 * _log_normal(mean + log_std.exp() * ((z - mean) / log_std.exp()).detach(), mean, log_std.exp())
@@ -485,7 +541,7 @@ score_function_loss = Exercise(
         ),
         Mistake(
             lambda mean, log_std, z, cost: _score_function_loss(mean, 0.5 * log_std, z, cost),
-            "you took exp(s/2) for σ in q: here s is log σ, not log σ²",
+            "you took exp(log_std / 2) for σ in q: log_std is log σ, not log σ²",
         ),
         Mistake(
             lambda mean, log_std, z, cost: cost.detach() * _without_log_std(z.detach(), mean, log_std),
@@ -540,6 +596,19 @@ score_function_loss = Exercise(
             "the ½ before the squared noise is missing in log q(z)",
         ),
         Mistake(
+            lambda mean, log_std, z, cost: (
+                cost.detach() * (-0.5 * ((z.detach() - mean) / log_std.exp()).square() - log_std - log(2 * pi)).sum(-1)
+            ),
+            "the ½ before log 2π is missing in log q(z)",
+        ),
+        Mistake(
+            lambda mean, log_std, z, cost: (
+                cost.detach()
+                * (-0.5 * ((z.detach() - mean) / log_std.exp()).square() - 0.5 * log_std - 0.5 * log(2 * pi)).sum(-1)
+            ),
+            "you subtracted ½ log σ in log q(z): ½ log 2πσ² holds log σ whole",
+        ),
+        Mistake(
             lambda mean, log_std, z, cost: -_score_function_loss(mean, log_std, z, cost),
             "the sign is flipped: a cost is descended, so its surrogate is + cost · log q(z)",
         ),
@@ -554,6 +623,14 @@ score_function_loss = Exercise(
         Mistake(
             lambda mean, log_std, z, cost: cost.detach() + _log_normal(z.detach(), mean, log_std.exp()),
             "you added the cost: it multiplies log q(z)",
+        ),
+        Mistake(
+            lambda mean, log_std, z, cost: cost.detach() + _score_function_loss(mean, log_std, z, cost),
+            "you added the cost to cost · log q(z): the product alone is asked for",
+        ),
+        Mistake(
+            lambda mean, log_std, z, cost: cost + _score_function_loss(mean, log_std, z, cost),
+            "you added the cost, gradient and all, to cost · log q(z): the product alone is asked for",
         ),
         Mistake(
             lambda mean, log_std, z, cost: cost.mean().detach() * _log_normal(z.detach(), mean, log_std.exp()),
@@ -676,6 +753,18 @@ optimal_baseline = Exercise(
         Mistake(
             lambda z, mean, std, cost: (cost[:, None] * _score(z, mean, std).square()).mean(0) * std**2,
             "you divided by the exact mean of s², 1/σ²: divide by the sample's Σ s², so that a constant cost gives itself",
+        ),
+        Mistake(
+            lambda z, mean, std, cost: (
+                (cost[:, None] * _score(z, mean, std).square()).mean(0) / _score(z, mean, std).var(0)
+            ),
+            "you divided by the sample variance of s: the formula has E[s²], the mean of the squares",
+        ),
+        Mistake(
+            lambda z, mean, std, cost: (
+                (cost[:, None] * _score(z, mean, std).square()).sum(0) / _score(z, mean, std).square().sum()
+            ),
+            "the sum below the fraction bar runs over all coordinates: each has its own Σ s²",
         ),
         Mistake(
             lambda z, mean, std, cost: (
@@ -832,6 +921,13 @@ def _density_of_the_noise(
     return _log_normal(z, target_mean, target_log_std.exp()) - standard
 
 
+def _score_added_with_its_value(
+    mean: Tensor, log_std: Tensor, noise: Tensor, target_mean: Tensor, target_log_std: Tensor
+) -> Tensor:
+    z = (mean + log_std.exp() * noise).detach()
+    return _full_gradient(mean, log_std, noise, target_mean, target_log_std) + _log_normal(z, mean, log_std.exp())
+
+
 path_derivative = Exercise(
     "path_derivative",
     _path_derivative,
@@ -839,7 +935,7 @@ path_derivative = Exercise(
     [
         Mistake(
             _full_gradient,
-            "nothing was detached: the gradient still holds the score of q; detach the parameters inside log q",
+            "the gradient still holds the score of q: write log q with z, not with ε, and detach the parameters inside it",
         ),
         Mistake(
             lambda mean, log_std, noise, target_mean, target_log_std: _log_ratio(
@@ -855,7 +951,7 @@ path_derivative = Exercise(
         ),
         Mistake(
             _log_density_detached,
-            "you detached log q(z) whole, and with it the path through z: detach only its parameters",
+            "log q(z) has no gradient left, so its path through z is gone: write it with z, not with ε, and detach only its parameters",
         ),
         Mistake(
             lambda mean, log_std, noise, target_mean, target_log_std: _log_ratio(
@@ -888,6 +984,10 @@ path_derivative = Exercise(
         Mistake(
             _detached_draw_in_q,
             "inside log q you detached z and kept the parameters: it is the other way round",
+        ),
+        Mistake(
+            _score_added_with_its_value,
+            "you added log q at a detached z for its gradient, and left its value in: subtract it again, detached",
         ),
         Mistake(
             _q_at_the_noise,
@@ -950,7 +1050,7 @@ path_derivative = Exercise(
         ),
         Mistake(
             _minus_kl,
-            "this is −KL(q || p̃) in closed form, the mean over all draws: return log w of each draw",
+            "this is −D_KL(q‖p̃) in closed form, the mean over all draws: return log w of each draw",
         ),
         Mistake(
             lambda mean, log_std, noise, target_mean, target_log_std: _path_derivative(
@@ -962,7 +1062,7 @@ path_derivative = Exercise(
             lambda mean, log_std, noise, target_mean, target_log_std: _path_derivative(
                 mean, 0.5 * log_std, noise, target_mean, target_log_std
             ),
-            "you took exp(s/2) for σ in q and in z: here s is log σ, not log σ²",
+            "you took exp(log_std / 2) for σ in q and in z: log_std is log σ, not log σ²",
         ),
         Mistake(
             lambda mean, log_std, noise, target_mean, target_log_std: _path_derivative(
@@ -984,6 +1084,12 @@ path_derivative = Exercise(
         ),
         Mistake(
             lambda mean, log_std, noise, target_mean, target_log_std: _log_ratio(
+                mean + log_std * noise, mean.detach(), log_std.detach(), target_mean, target_log_std
+            ),
+            "you took log σ for σ in z: σ = exp(log_std)",
+        ),
+        Mistake(
+            lambda mean, log_std, noise, target_mean, target_log_std: _log_ratio(
                 noise + 0 * mean, mean.detach(), log_std.detach(), target_mean, target_log_std
             ),
             "you evaluated the densities at the noise ε: evaluate them at z = μ + σ ε",
@@ -999,6 +1105,12 @@ path_derivative = Exercise(
                 mean, log_std, noise, target_mean, target_log_std
             ).exp(),
             "this is the weight w: return its logarithm",
+        ),
+        Mistake(
+            lambda mean, log_std, noise, target_mean, target_log_std: (
+                _path_derivative(mean, log_std, noise, target_mean, target_log_std).logsumexp(0) - log(len(noise))
+            ),
+            "this is the log of the mean weight over the draws: return log w of each draw",
         ),
         Mistake(
             lambda mean, log_std, noise, target_mean, target_log_std: _path_derivative(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import log
+from math import log, pi
 
 import torch
 from torch import Generator, Tensor
@@ -42,7 +42,8 @@ def _excess_code_length_cases(generator: Generator) -> list[Arguments]:
 
     certain = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
     p = drawn(4)
-    rare = torch.tensor([1e-30, 0.5 - 1e-30, 0.5], dtype=torch.float64)
+    rare = torch.tensor([1e-13, 0.5 - 1e-13, 0.5], dtype=torch.float64)
+    small = _normalised(torch.logspace(-7, 0, 200, dtype=torch.float64))  # many entries are small and not 0
     return [
         (drawn(5), drawn(5)),
         (drawn(2), drawn(2)),
@@ -52,6 +53,7 @@ def _excess_code_length_cases(generator: Generator) -> list[Arguments]:
         (with_zeros(7), drawn(7)),
         (certain, drawn(3)),
         (drawn(3), rare),
+        (small, _normalised(small * (0.5 + uniform(generator, 200)))),
     ]
 
 
@@ -91,10 +93,6 @@ excess_code_length = Exercise(
             "you multiplied by log 2: a nat is 1 / log 2 = 1.44 bits, so divide",
         ),
         Mistake(
-            lambda q, p: _divergence(q, p) / log(10),
-            "you took the logarithm to base 10: bits need base 2",
-        ),
-        Mistake(
             lambda q, p: _excess_code_length(p, q),
             "this is the other direction: the symbols are drawn from q and coded with the code for p",
         ),
@@ -115,6 +113,10 @@ excess_code_length = Exercise(
             "this is the cross-entropy, and in nats: subtract the entropy of q, and use log2",
         ),
         Mistake(
+            lambda q, p: -(q * p.log2()).sum() - _entropy(q),
+            "the cross-entropy is in bits, the entropy of q in nats: divide that by log 2 too",
+        ),
+        Mistake(
             lambda q, p: (-torch.xlogy(q, p).sum() - _entropy(p)) / log(2),
             "you subtracted the entropy of p: the right code is that for q, whose mean length is the entropy of q",
         ),
@@ -131,8 +133,20 @@ excess_code_length = Exercise(
             "this is a difference of entropies: symbols from q have the mean length −Σ q log2 p under the code for p",
         ),
         Mistake(
+            lambda q, p: _entropy(p) - _entropy(q),
+            "this is a difference of entropies, and in nats: symbols from q have the mean length −Σ q log2 p under the code for p",
+        ),
+        Mistake(
+            lambda q, p: (q * q.log2()).sum() - (p * p.log2()).sum(),
+            "this is a difference of entropies, and NaN where q is 0: symbols from q have the mean length −Σ q log2 p under the code for p",
+        ),
+        Mistake(
             lambda q, p: (q * (q / p).log2()).sum(),
             "0 · log 0 came out as NaN: a symbol that q never draws costs nothing (torch.xlogy, or leave it out)",
+        ),
+        Mistake(
+            lambda q, p: (q * (q / p).log2()).sum().nan_to_num(),
+            "nan_to_num after the sum turns the whole result into 0: a symbol that q never draws costs nothing, but the others do",
         ),
         Mistake(
             lambda q, p: (q * (q / p).log2()).nan_to_num().mean(),
@@ -141,6 +155,18 @@ excess_code_length = Exercise(
         Mistake(
             lambda q, p: (q * (q / p).log()).nan_to_num().mean(),
             "this is a mean over the symbols, and in nats (the default of kl_div): sum, and divide by log 2",
+        ),
+        Mistake(
+            lambda q, p: (torch.xlogy(q, q) - q * p).sum() / log(2),
+            "kl_div takes the logarithm of its first argument: pass p.log(), not p",
+        ),
+        Mistake(
+            lambda q, p: (torch.xlogy(q, q) - q * p).sum(),
+            "kl_div takes log p first, not p, and gives nats: pass p.log(), and divide by log 2",
+        ),
+        Mistake(
+            lambda q, p: _excess_code_length(q.softmax(-1), p.softmax(-1)),
+            "you took softmax of q and p: they are probabilities, not logits (Categorical takes them as probs)",
         ),
         Mistake(
             lambda q, p: -_excess_code_length(q, p),
@@ -153,10 +179,6 @@ excess_code_length = Exercise(
         Mistake(
             lambda q, p: (_excess_code_length(q, p) + _excess_code_length(p, q)) / 2,
             "you averaged both directions: the symbols are drawn from q alone",
-        ),
-        Mistake(
-            lambda q, p: _excess_code_length(q, p) + _excess_code_length(p, q),
-            "you added both directions: the symbols are drawn from q alone",
         ),
         Mistake(
             _jensen_shannon,
@@ -185,6 +207,18 @@ excess_code_length = Exercise(
         Mistake(
             lambda q, p: _added(q, p, 1e-8),
             "a small number added inside the logarithm changes the length of the code of a rare symbol: treat q = 0 by itself",
+        ),
+        Mistake(
+            lambda q, p: _added(q, p, 1e-6),
+            "a small number added to q and p inside the logarithm changes the lengths of all codes: treat q = 0 by itself",
+        ),
+        Mistake(
+            lambda q, p: (q * ((q + 1e-6) / p).log2()).sum(),
+            "a small number added to q inside the logarithm makes every symbol dearer: treat q = 0 by itself",
+        ),
+        Mistake(
+            lambda q, p: (q * (q.clamp(min=1e-12) / p.clamp(min=1e-12)).log2()).sum(),
+            "a floor under p hides how long the code of a rare symbol is: only q may be 0, so treat that by itself",
         ),
         Mistake(
             _on_the_support,
@@ -222,7 +256,7 @@ def _kl_cases(generator: Generator) -> list[Arguments]:
 
     def narrow(batch: int, latent: int) -> Arguments:  # q far narrower than p
         mean_q, log_std_q, mean_p, log_std_p = (normal(generator, batch, latent) for _ in range(4))
-        return tuple(a.requires_grad_() for a in (mean_q, log_std_q - 30, mean_p, log_std_p))
+        return tuple(a.requires_grad_() for a in (mean_q, log_std_q - 8, mean_p, log_std_p))
 
     return [case(4, 3), case(1, 5), case(3, 1, 1.0), case(3, 3), case(2, 4, 1e-3), equal(3, 2), narrow(2, 3)]
 
@@ -272,8 +306,38 @@ kl_diagonal_normals = Exercise(
             "you divided by 2 σ_p: divide by 2 σ_p²",
         ),
         Mistake(
+            lambda *a: (_kl_terms(*a)[0] + (2 * a[1]).exp() + 0.5 * _kl_terms(*a)[2] - 0.5).sum(-1),
+            "only (μ_q − μ_p)² is divided by 2 σ_p²: set brackets round σ_q² + (μ_q − μ_p)²",
+        ),
+        Mistake(
+            lambda *a: (_kl_terms(*a)[0] + ((2 * a[1]).exp() + (a[0] - a[2]) ** 2) / 2 * (2 * a[3]).exp() - 0.5).sum(
+                -1
+            ),
+            "you multiplied by σ_p², since a / 2 * b is (a / 2) · b: set brackets round 2 σ_p²",
+        ),
+        Mistake(
+            lambda *a: (_kl_terms(*a)[0] + 0.5 * (a[0] - a[2]) ** 2 * (-2 * a[1]).exp()).sum(-1),
+            "you divided σ_q² + (μ_q − μ_p)² by 2 σ_q²: divide by 2 σ_p²",
+        ),
+        Mistake(
             lambda *a: (_kl_terms(*a)[0] + 0.5 * (a[1].exp() + (a[0] - a[2]) ** 2) * (-2 * a[3]).exp() - 0.5).sum(-1),
-            "you wrote exp(s) for σ_q²: here s is log σ, so σ² is exp(2s)",
+            "you wrote exp(log_std_q) for σ_q²: log_std is log σ, so σ² is exp(2 log σ)",
+        ),
+        Mistake(
+            lambda *a: (_kl_terms(*a)[0] + 0.5 * (a[1].exp() + (a[0] - a[2]) ** 2) / a[3].exp() - 0.5).sum(-1),
+            "you wrote exp(log_std) for both variances: log_std is log σ, so σ² is exp(2 log σ)",
+        ),
+        Mistake(
+            lambda *a: (_kl_terms(*a)[0] + (2 * a[1].exp() + (a[0] - a[2]) ** 2) / (2 * (2 * a[3]).exp()) - 0.5).sum(
+                -1
+            ),
+            "2 * log_std_q.exp() is 2 σ_q, not σ_q²: the 2 belongs inside the exponential",
+        ),
+        Mistake(
+            lambda *a: (_kl_terms(*a)[0] + (2 * a[1].exp() + (a[0] - a[2]) ** 2) / (2 * (2 * a[3].exp())) - 0.5).sum(
+                -1
+            ),
+            "2 * log_std.exp() is 2 σ, not σ², for q and for p: the 2 belongs inside the exponential",
         ),
         Mistake(
             lambda *a: (_kl_terms(*a)[0] + 0.5 * _kl_terms(*a)[2]).sum(-1),
@@ -305,7 +369,7 @@ kl_diagonal_normals = Exercise(
         ),
         Mistake(
             lambda mean_q, log_std_q, mean_p, log_std_p: _kl(mean_q, 0.5 * log_std_q, mean_p, 0.5 * log_std_p),
-            "you used exp(s) for the variance, as if s were log σ²; here s is log σ, and σ² is exp(2s)",
+            "you took log_std for log σ² throughout: log_std is log σ, and σ² is exp(2 log σ)",
         ),
         Mistake(
             lambda mean_q, log_std_q, mean_p, log_std_p: _kl(mean_q, 2 * log_std_q, mean_p, 2 * log_std_p),
@@ -368,12 +432,6 @@ kl_diagonal_normals = Exercise(
             "you subtracted the squares of the means: subtract first, then square",
         ),
         Mistake(
-            lambda *a: (_kl_terms(*a)[0] + 0.5 * (_kl_terms(*a)[1] - 1 + (a[0] + a[2]) ** 2 * (-2 * a[3]).exp())).sum(
-                -1
-            ),
-            "you added the means: the distance between q and p is μ_q − μ_p",
-        ),
-        Mistake(
             lambda *a: (-_kl_terms(*a)[0] + 0.5 * (_kl_terms(*a)[1] + _kl_terms(*a)[2] - 1)).sum(-1),
             "the signs of the logarithms are exchanged: log σ_p is added, log σ_q subtracted",
         ),
@@ -396,12 +454,12 @@ kl_diagonal_normals = Exercise(
             "this is the divergence from a standard normal p: here p has a mean and a standard deviation of its own",
         ),
         Mistake(
-            lambda *a: -_kl(*a),
-            "the sign is flipped: a KL divergence is never negative",
+            lambda *a: (a[3] + 0.5 * (log(2 * pi) + _kl_terms(*a)[1] + _kl_terms(*a)[2])).sum(-1),
+            "this is the cross-entropy −E_q[log p]: subtract the entropy of q",
         ),
         Mistake(
-            lambda *a: _kl(*a) / log(2),
-            "this is in bits: return nats",
+            lambda *a: -_kl(*a),
+            "the sign is flipped: a KL divergence is never negative",
         ),
         Mistake(
             lambda mean_q, log_std_q, mean_p, log_std_p: _kl(mean_q, log_std_q, mean_p.detach(), log_std_p.detach()),
@@ -440,7 +498,6 @@ def _moment_match_cases(generator: Generator) -> list[Arguments]:
         return _normalised(0.1 + uniform(generator, k))
 
     symmetric = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    without = torch.tensor([0.3, 0.0, 0.7], dtype=torch.float64)
     modes = torch.tensor([-3.0, 3.0], dtype=torch.float64), torch.tensor([0.5, 0.5], dtype=torch.float64)
     peaked = torch.tensor([0.6, 0.4], dtype=torch.float64)  # the heavier component has the lower peak
     broad_and_narrow = torch.tensor([0.0, 2.0], dtype=torch.float64), torch.tensor([2.0, 0.3], dtype=torch.float64)
@@ -453,7 +510,6 @@ def _moment_match_cases(generator: Generator) -> list[Arguments]:
         case(drawn(4), 300.0),
         (symmetric, *modes),
         (peaked, *broad_and_narrow),
-        case(without),
     ]
 
 
@@ -473,6 +529,10 @@ def _product(weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tens
 def _unbiased_between(weights: Tensor, means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
     between = (means - means.mean()).square().mean()
     return weights @ means, (weights @ stds**2 + between).sqrt()
+
+
+def _between(weights: Tensor, means: Tensor) -> Tensor:
+    return weights @ (means - weights @ means) ** 2
 
 
 moment_match = Exercise(
@@ -505,6 +565,20 @@ moment_match = Exercise(
                 weights @ stds + (weights @ (means - weights @ means) ** 2).sqrt(),
             ),
             "you added standard deviations: add the variances within and between, then take the square root",
+        ),
+        Mistake(
+            lambda weights, means, stds: (
+                weights @ means,
+                weights @ (stds**2 + (means - weights @ means) ** 2).sqrt(),
+            ),
+            "you took the root before the average over the components: average, then take the root",
+        ),
+        Mistake(
+            lambda weights, means, stds: (
+                weights @ means,
+                ((weights @ stds) ** 2 + _between(weights, means)).sqrt(),
+            ),
+            "you squared the average of the standard deviations: average their squares",
         ),
         Mistake(
             lambda weights, means, stds: (weights @ means, (weights @ (stds**2 + means**2)).sqrt()),
@@ -561,6 +635,20 @@ moment_match = Exercise(
         Mistake(
             _unbiased_between,
             "the variance between the components is not weighted: it is Σ π_k (μ_k − μ)² about the mean of the mixture",
+        ),
+        Mistake(
+            lambda weights, means, stds: (
+                weights @ means,
+                (weights @ stds**2 + (means - means.mean()).square().sum() / (len(means) - 1)).sqrt(),
+            ),
+            "the spread of the means is weighted by π too, with no division by K − 1",
+        ),
+        Mistake(
+            lambda weights, means, stds: (
+                weights @ means,
+                (weights @ stds**2 + (means - weights @ means).square().mean()).sqrt(),
+            ),
+            "you averaged (μ_k − μ)² with equal weights: weight it by π_k",
         ),
         Mistake(
             lambda weights, means, stds: _of_component(weights.argmax(), means, stds),
@@ -673,6 +761,10 @@ mean_field_of_normal = Exercise(
             "these are the variances 1 / Λ_ii: take the square root",
         ),
         Mistake(
+            lambda mean, covariance: (mean.clone(), _precision_diagonal(covariance) ** -1 / 2),
+            "these are the variances, halved: ** binds before /, so write ** -0.5",
+        ),
+        Mistake(
             lambda mean, covariance: (mean.clone(), _precision_diagonal(covariance).sqrt()),
             "you took √Λ_ii: a large precision is a small standard deviation, 1 / √Λ_ii",
         ),
@@ -712,6 +804,10 @@ mean_field_of_normal = Exercise(
             "you took the root of the matrix, then its diagonal: invert Σ, take the diagonal, then 1 / √Λ_ii",
         ),
         Mistake(
+            lambda mean, covariance: (mean.clone(), 1 / _root(torch.linalg.inv(covariance)).diagonal()),
+            "you took the root of the matrix Λ before its diagonal: take the diagonal of Λ, then 1 / √Λ_ii",
+        ),
+        Mistake(
             lambda mean, covariance: (mean.clone(), torch.linalg.eigvalsh(covariance).sqrt()),
             "these are the spreads along the principal axes: q factorises along the coordinates",
         ),
@@ -732,6 +828,10 @@ mean_field_of_normal = Exercise(
                 _precision_diagonal(covariance).rsqrt(),
             ),
             "you returned Λμ for the means: they are those of p, μ itself",
+        ),
+        Mistake(
+            lambda mean, covariance: (covariance @ mean, _precision_diagonal(covariance).rsqrt()),
+            "you returned Σμ for the means: they are those of p, μ itself",
         ),
         Mistake(
             lambda mean, covariance: (torch.zeros_like(mean), _precision_diagonal(covariance).rsqrt()),
@@ -853,6 +953,18 @@ coordinate_ascent_sweep = Exercise(
             "the sum includes j = i: leave the coordinate itself out",
         ),
         Mistake(
+            _sweeping(
+                lambda i, mean, precision, m: mean[i] - (precision[i] @ (m - mean) - precision[i, i]) / precision[i, i]
+            ),
+            "you took off Λ_ii alone: the term of j = i is Λ_ii (m_i − μ_i)",
+        ),
+        Mistake(
+            _sweeping(
+                lambda i, mean, precision, m: mean[i] - precision[i] @ (m - mean) / precision[i, i] - (m[i] - mean[i])
+            ),
+            "you added the term of j = i once more: subtract it from the sum over all j",
+        ),
+        Mistake(
             _sweeping(lambda i, mean, precision, m: m[i] - _pull(i, mean, precision, m) / precision[i, i]),
             "you started from m_i: the best value is μ_i minus the pull of the others, wherever m_i was",
         ),
@@ -863,6 +975,18 @@ coordinate_ascent_sweep = Exercise(
         Mistake(
             lambda mean, precision, start: start - precision @ (start - mean),
             "this is one gradient step for all coordinates at once: update one after the other, and divide by Λ_ii",
+        ),
+        Mistake(
+            lambda mean, precision, start: start - 0.1 * precision @ (start - mean),
+            "this is a gradient step of size 0.1: no step size is needed, each coordinate in turn goes to its best value",
+        ),
+        Mistake(
+            _sweeping(lambda i, mean, precision, m: m[i] - 0.1 * precision[i] @ (m - mean)),
+            "each coordinate took a gradient step of size 0.1: divide by Λ_ii instead, and it lands on its best value",
+        ),
+        Mistake(
+            _sweeping(lambda i, mean, precision, m: m[i] - _pull(i, mean, precision, m)),
+            "you subtracted the pull of the others from m_i: divide it by Λ_ii, and subtract it from μ_i",
         ),
         Mistake(
             lambda mean, precision, start: mean - precision @ (start - mean) / precision.diagonal(),

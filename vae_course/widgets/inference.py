@@ -57,7 +57,8 @@ def draw_kl_directions(target: Distribution, grid: Grid, mean: float, std: float
 def kl_directions(target: Distribution, mean: float = 0.0, std: float = 1.0, limit: float = 26.0) -> Interactive:
     """Two sliders move a normal q under a target p over one latent; both divergences follow.
 
-    target: event [1], float64, with its mass well within ±limit, as far as q reaches: 5 σ beyond the sliders' ends.
+    target: event [1], float64, its mass well within ±limit. The default limit reaches 5 σ beyond the widest q of the
+    sliders.
     """
     grid = latent_grid(1, limit, steps=5201)
     controls = {"mean": slider(-4.0, 4.0, mean, "mean of q", 0.05), "std": slider(0.2, 4.0, std, "σ of q", 0.05)}
