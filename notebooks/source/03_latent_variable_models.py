@@ -100,8 +100,8 @@ figure
 # *Figure: three clouds of points, coloured by their latent: three ellipses; one long ellipse along which z changes
 # steadily; a parabola along which z changes steadily.*
 #
-# A student sees the points, not the colours. Do the draws follow the model? Its mean and covariance are known; for the
-# linear-Gaussian they are $b$ and $W W^\top + \sigma^2 I$.
+# A student sees the points, not the colours. Do the draws follow the model? We test the linear-Gaussian, whose mean $b$ and
+# covariance $W W^\top + \sigma^2 I$ are known.
 
 # %%
 x = drawn["linear-Gaussian"][0]  # [n, 2]
@@ -385,11 +385,12 @@ def posterior_on_a_grid(model, x: Tensor, z: Tensor) -> Tensor:
     return log_joint.softmax(0) / spacing
 
 
-z = torch.linspace(-8, 8, 1601)[:, None]
+latents = torch.linspace(-8, 8, 1601)[:, None]  # the grid of this section and the next
 x = linear.evidence().sample()
+exact = linear.posterior(x).log_prob(latents).exp()
 claim(
     "on the grid, the linear-Gaussian's posterior is its closed form",
-    torch.allclose(posterior_on_a_grid(linear, x, z), linear.posterior(x).log_prob(z).exp(), atol=1e-8),
+    torch.allclose(posterior_on_a_grid(linear, x, latents), exact, atol=1e-8),
 )  # fmt: skip
 
 # %%
@@ -397,12 +398,13 @@ outside, inside = torch.tensor([2.6, 1.4]), torch.tensor([0.05, 1.6])
 examples = {"An x on the branch": outside, "An x inside the bowl": inside}
 figure, axes = figures.subplots(1, 2, figsize=(14, 4.6))
 for axis, (name, x) in zip(axes, examples.items(), strict=True):
-    posterior = posterior_on_a_grid(parabola, x, z)
-    likelihood = parabola.likelihood(z).log_prob(x).exp()
+    posterior = posterior_on_a_grid(parabola, x, latents)
+    likelihood = parabola.likelihood(latents).log_prob(x).exp()
     scaled = likelihood / likelihood.max()
-    axis.fill_between(z[:, 0], posterior, color=figures.SKY, label="posterior p(z|x)")
-    axis.plot(z, parabola.prior().log_prob(z).exp(), color="black", label="prior p(z)")
-    axis.plot(z, scaled, "--", color=figures.VERMILION, label="likelihood, scaled to 1")
+    axis.fill_between(latents[:, 0], posterior, color=figures.SKY, label="posterior p(z|x)")
+    prior = parabola.prior().log_prob(latents).exp()
+    axis.plot(latents, prior, color="black", label="prior p(z)")
+    axis.plot(latents, scaled, "--", color=figures.VERMILION, label="likelihood, scaled to 1")
     axis.set(title=f"{name}: ({x[0]:.2f}, {x[1]:.2f})", xlabel="z", ylabel="density")
     axis.set(xlim=(-3.5, 3.5), ylim=(0, 3.8))
 axes[0].legend(loc="upper left")
@@ -418,7 +420,7 @@ def peaks(density: Tensor) -> int:
     return int(((density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])).sum())
 
 
-modes = [peaks(posterior_on_a_grid(parabola, x, z)) for x in (outside, inside)]
+modes = [peaks(posterior_on_a_grid(parabola, x, latents)) for x in (outside, inside)]
 claim(
     "the posterior of this x on the branch has one mode, of this x inside the bowl two",
     modes == [1, 2], modes=modes,
@@ -477,9 +479,9 @@ x = drawn["linear-Gaussian"][0][:100]
 weight = linear.weight.clone().requires_grad_()
 moving = LinearGaussian(weight, linear.bias, linear.std)
 (direct,) = torch.autograd.grad(moving.log_evidence(x).sum(), weight)
-density = linear.posterior(x).log_prob(z[:, None]).exp()  # [points, batch]
-posterior = density * 0.01  # the grid's weights
-log_joint = moving.prior().log_prob(z)[:, None] + moving.likelihood(z[:, None]).log_prob(x)
+z = latents[:, None]  # [points, 1, 1]
+posterior = linear.posterior(x).log_prob(z).exp() * 0.01  # the grid's weights, [points, batch]
+log_joint = moving.prior().log_prob(z) + moving.likelihood(z).log_prob(x)
 (by_fisher,) = torch.autograd.grad((posterior * log_joint).sum(), weight)
 claim(
     "Fisher's identity holds for W of the linear-Gaussian",
@@ -539,8 +541,8 @@ claim(
 
 # %% [markdown]
 # A mixture is different. Its likelihood has many local maxima, and as a rule EM ends at one of them;
-# which one depends on the start.
-# Four clusters, four components, their first means at data points drawn at random:
+# which one depends on the start. Four clusters, four components, their first means at data points drawn at random (a start
+# from which a component collapses is drawn again; the end of this section says why):
 
 # %%
 centres = torch.tensor([[-4.0, 1.0], [-1.0, -1.0], [2.0, 2.0], [3.0, -2.0]])
@@ -553,9 +555,15 @@ def start_at_data(data: Tensor) -> NormalMixture:
     return NormalMixture(torch.full((4,), 0.25), means, torch.eye(2).repeat(4, 1, 1))
 
 
-mixtures = [
-    expectation_maximization(start_at_data(data_4), data_4, steps=300) for _ in range(20)
-]
+def climb_from_data(data: Tensor):
+    while True:
+        try:
+            return expectation_maximization(start_at_data(data), data, steps=300)
+        except FloatingPointError:  # a component shrank onto too few points: start again
+            pass
+
+
+mixtures = [climb_from_data(data_4) for _ in range(20)]
 curves = torch.tensor([m.log_evidence for m in mixtures])  # [starts, steps + 1]
 best, worst = int(curves[:, -1].argmax()), int(curves[:, -1].argmin())
 
@@ -578,8 +586,8 @@ figure
 
 # %% [markdown]
 # *Figure: left, five curves that rise to one dashed line. Middle, twenty curves that end on several levels. Right, the data
-# with the means of the best end, one in each cluster, and of the worst, of which several share a cluster while another
-# has to cover more than one.*
+# with the means of the best end, one in each cluster, and of the worst, of which two share a cluster while
+# another lies between two clusters and has to cover both.*
 
 # %%
 claim(
@@ -643,9 +651,11 @@ for i in range(4):  # p(x_i | x_1, …, x_{i−1}) by conditioning the joint nor
     variance = covariance[i, i] - coefficients @ covariance[:i, i]
     by_conditionals += Normal(off[:, :i] @ coefficients, variance.sqrt()).log_prob(off[:, i])
 
-z = model.posterior(x).mean  # any z would do
+z_mean = model.posterior(x).mean  # any z would do
 by_latents = (
-    model.prior().log_prob(z) + model.likelihood(z).log_prob(x) - model.posterior(x).log_prob(z)
+    model.prior().log_prob(z_mean)
+    + model.likelihood(z_mean).log_prob(x)
+    - model.posterior(x).log_prob(z_mean)
 )
 
 # %%
@@ -660,13 +670,13 @@ claim(
 # | | autoregressive | flow | latent variables |
 # |---|---|---|---|
 # | $\log p(x)$ | exact | exact | bounded or estimated (lectures 05, 08) |
-# | to draw one $x$ of $D$ numbers | $D$ network passes, one after another | one pass of $f$ ($D$ if only $f^{-1}$ is cheap) | one pass of the decoder |
-# | what the network may be | any that sees earlier entries only | invertible, tractable determinant, as many latents as data | any |
+# | to draw one $x$ of $D$ numbers | $D$ network passes, one after another | one pass of $f$ ($D$ passes in a masked autoregressive flow) | one pass of the decoder |
+# | what the network may be | any that sees earlier entries only | invertible, tractable determinant, as many latents as numbers in $x$ | any |
 # | a short code for $x$ | none by itself | as long as $x$ | yes: $z$, of any size |
 # | discrete data | natural | needs dequantisation or a special construction | natural |
 # | log-likelihood of images in print | high | high | a small VAE lags behind; deep hierarchies are among the best (Child, arXiv:2011.10650) |
 #
-# Latent variables buy fast draws and a short code, and pay with an integral. The rest of Part II is about paying less.
+# Latent variables buy fast draws and a short code, and pay with an integral. Lectures 04 to 08 are about paying less.
 #
 # ## To remember
 #

@@ -42,7 +42,7 @@ torch.set_default_dtype(torch.float64)
 # %% [markdown] tags=["slide"]
 # ## 1 · First derivation: Jensen
 #
-# We use the parabola of lecture 03, one $x$, and a $q(z)$ that is **not** the posterior. Everything is an integral over one
+# We use the parabola of lecture 03 with twice the noise, $\sigma = 0.8$, one $x$, and a $q(z)$ that is **not** the posterior. Everything is an integral over one
 # latent, and a grid gives each to many digits.
 
 # %%
@@ -155,10 +155,10 @@ figure
 # %%
 log_posterior = log_posterior_on_grid(parabola, x[None], grid)[0]  # log p(z|x), [points]
 line_1 = integral(log_q.exp() * log_p)
-line_2 = integral(log_q.exp() * (log_joint - log_posterior))
+by_bayes = integral(log_q.exp() * (log_joint - log_posterior))
 kl = integral(log_q.exp() * (log_q - log_posterior))
 claim("line 1 is log p(x)", abs(line_1 - log_p) < 1e-9)
-claim("line 2 is log p(x)", abs(line_2 - log_p) < 1e-9)
+claim("line 2 is log p(x)", abs(by_bayes - log_p) < 1e-9)
 claim(
     "line 3: ELBO + KL(q || p(z|x)) is log p(x)",
     abs(elbo + kl - log_p) < 1e-9, elbo=elbo, kl=kl, log_p=log_p,
@@ -280,7 +280,7 @@ nearby = [better.means + 0.05 * torch.randn(3, 2) for _ in range(100)]
 moved = [NormalMixture(better.weights, means, better.covariances) for means in nearby]
 bounds = torch.stack([elbo_as_a_sum(model, data, q_data).sum() for model in moved])
 claim(
-    "with the means moved a little, the bound is lower: the M step found its maximum",
+    "with only the means moved a little, the bound is lower: the M step's means are at its maximum",
     (bounds < chain[1]).all(),
 )  # fmt: skip
 
@@ -440,7 +440,7 @@ figure
 # ### When there is no bias
 #
 # Let $W$ be free. The $p(x)$ of probabilistic PCA is unchanged when $W$ is rotated, $W \to W R$, and among the rotations is
-# one whose columns are orthogonal: there the posterior is factorised for every $x$, its mean is linear in $x$, and the gap
+# one whose columns are orthogonal: there the posterior is factorised for every $x$, its mean is linear in $x - b$, and the gap
 # is zero. The bound is nowhere above the likelihood and touches it there, so both have the same maximum. We train all of it
 # by gradients: $W$, $b$, $\sigma$, and a linear encoder with a diagonal $q$, on data in which both latents count.
 
@@ -479,7 +479,7 @@ player = adam_player(lambda x: -trained.elbo(x), trained, rate=0.03, steps=1500)
 fit([player], [(apart,)], epochs=1500)
 
 
-# The maximum of the mean log p(x) over all models with so many latents.
+# The maximum of the mean log p(x) over all linear-Gaussian models with so many latents.
 def most(latent: int) -> float:
     return float(LinearGaussian.maximum_likelihood(apart, latent).log_evidence(apart).mean())
 
@@ -528,15 +528,15 @@ claim(
 # How fast does the gap close? As in lecture 03, to second order $\log p(x) - \mathcal L_k \approx \frac{\operatorname{Var}(w)}{2 k\,
 # p(x)^2}$, **if** the weights' variance is finite. For a normal posterior with precision $\Lambda$ and a normal $q$ with
 # precision $\Lambda_q$ it is finite exactly if $2 \Lambda - \Lambda_q$ is positive definite: in **every**
-# direction the variance of $q$, $1 / u^\top \Lambda_q u$, must be more than half the posterior's. With the same mean, the relative variance is
+# direction $u$ the variance of $q$, $u^\top \Lambda_q^{-1} u$, must be more than half the posterior's. With the same mean, the relative variance is
 # $|\Lambda|\, |\Lambda_q|^{-1/2}\, |2 \Lambda - \Lambda_q|^{-1/2} - 1$.
 
 # %%
 from vae_course.exact import WithPosterior
 from vae_course.objectives import log_mean_exp, log_weights
 
-x = data[:1]  # [1, 3]
-posterior = truth.posterior(x)
+x_one = data[:1]  # [1, 3]
+posterior = truth.posterior(x_one)
 precision = posterior.precision_matrix[0]
 narrow = mean_field_of_normal(posterior)  # the q of the best ELBO
 wide = diagonal_normal(posterior.mean, 1.2 * posterior.stddev)  # wider than the marginals
@@ -567,10 +567,10 @@ claim(
 
 # %%
 def gap(q, k: int, draws: int, control: bool) -> float:  # log p(x) − 𝓛_k in nats
-    rows = x.expand(draws // k, -1)  # the same x many times: one estimate for each row
+    rows = x_one.expand(draws // k, -1)  # the same x many times: one estimate for each row
     model = WithPosterior(truth, lambda x: q.expand((len(x),)))
     log_mean = log_mean_exp(log_weights(model, rows, k))  # log (1/k) Σ w
-    ratio = log_mean - truth.log_evidence(x)
+    ratio = log_mean - truth.log_evidence(x_one)
     return float(-(ratio - ratio.expm1()).mean() if control else -ratio.mean())
 
 
@@ -636,14 +636,14 @@ claim(
 # the closed-form KL outside the average. The mean of either can exceed it:
 
 # %%
-rows = x.expand(2000, -1)
+rows = x_one.expand(2000, -1)
 with_wide = WithPosterior(truth, lambda x: wide.expand((len(x),)))
 log_w = log_weights(with_wide, rows, 100)  # [100, 2000]
 self_normalised = (log_w.softmax(0) * log_w).sum(0)
-z = posterior.expand((2000,)).sample((100,))  # from the posterior, [100, 2000, latent]
-inside = truth.likelihood(z).log_prob(rows)
+latents = posterior.expand((2000,)).sample((100,))  # from the posterior, [100, 2000, latent]
+inside = truth.likelihood(latents).log_prob(rows)
 with_kl = log_mean_exp(inside) - kl_divergence(posterior, truth.prior().expand((1,)))
-log_p = float(truth.log_evidence(x))
+log_p_one = float(truth.log_evidence(x_one))
 for values, sentence in (
     (
         self_normalised,
@@ -653,7 +653,7 @@ for values, sentence in (
 ):
     claim(
         sentence,
-        float(values.mean()) - log_p > 5 * float(values.std()) / 2000**0.5, mean=values.mean(), log_p=log_p,
+        float(values.mean()) - log_p_one > 5 * float(values.std()) / 2000**0.5, mean=values.mean(), log_p=log_p_one,
     )  # fmt: skip
 
 # %% [markdown]

@@ -51,8 +51,8 @@ torch.set_default_dtype(torch.float64)
 
 # %%
 target, std = torch.tensor([5.0, 5.0]), 1.0
-mean = torch.zeros(2, requires_grad=True)
-x = Normal(mean, std).sample()
+origin = torch.zeros(2, requires_grad=True)
+x = Normal(origin, std).sample()
 claim("sample() returns a number: autograd sees no μ in it", not x.requires_grad)
 
 # %% [markdown]
@@ -210,7 +210,7 @@ gradient_clouds(distance=3.0, std=1.0, samples=1)
 # the cross, the score function's many times wider and lopsided.*
 #
 # Far from the target, and with a small $\sigma$: there its spread grows like the squared distance over $\sigma$. The pathwise one's,
-# both coordinates together, is $2 \sqrt 2\, \sigma$ wherever $\mu$ is.
+# both coordinates together, is $2 \sqrt 2\, \sigma$ for one draw, wherever $\mu$ is; $n$ draws divide both by $\sqrt n$.
 #
 # Now **exercise 06.1**: a reparameterized draw with correlated coordinates.
 
@@ -278,14 +278,14 @@ figure
 # with a baseline it rises more gently. Right, both fall along parallel straight lines as draws are added.*
 
 # %%
-path, score = by_dimension["pathwise"], by_dimension["score function"]
+in_path, in_score = by_dimension["pathwise"], by_dimension["score function"]
 claim(
     "the pathwise variance is 4σ² in every dimension, within 8 %",
-    all(abs(v / 4 - 1) < 0.08 for v in path), variances=path,
+    all(abs(v / 4 - 1) < 0.08 for v in in_path), variances=in_path,
 )  # fmt: skip
 claim(
     "the score function's is σ² (d + 2)(d + 4), within 15 %",
-    all(abs(v / e - 1) < 0.15 for v, e in zip(score, expected, strict=True)), measured=score, expected=expected,
+    all(abs(v / e - 1) < 0.15 for v, e in zip(in_score, expected, strict=True)), measured=in_score, expected=expected,
 )  # fmt: skip
 claim(
     "with the other draw as baseline, twice the variance of two draws is 4σ² (d + 2), within 15 %",
@@ -340,7 +340,7 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# *Break it*: give the first of the two `clouds` the baseline `mean_of_all`.
+# *Break it*: where `left_out` is computed, replace `leave_one_out` by `mean_of_all`, and run the claims again.
 #
 # A **control variate** goes further: subtract something random whose mean is known. Near $\mu$, $f(x) \approx f(\mu) + g^\top (x - \mu)$
 # with $g = \nabla f(\mu)$. That linear part's own gradient is known to be $g$, so take it out of the noise and add it back:
@@ -386,13 +386,13 @@ claim(
     "each refinement lowers the variance, and the pathwise gradient's is the least here",
     list(total.values()) == sorted(total.values(), reverse=True), **total,
 )  # fmt: skip
-for shift in (-5.0, 5.0):
+for shift in (-1.0, 1.0):
     other = ((cost(x)[:, None] - best_baseline - shift) * score).var(0).sum()
     claim(
         f"the baseline b* {shift:+.0f} has more variance than b*",
         other > total["best constant baseline"],
     )  # fmt: skip
-error = spreads["linear control variate"].std(0) / len(noise) ** 0.5
+error = spreads["linear control variate"].std(0) / len(x) ** 0.5
 claim(
     "the control variate leaves the mean where it is, within five standard errors",
     ((spreads["linear control variate"].mean(0) - exact).abs() < 5 * error).all(),
@@ -427,14 +427,17 @@ claim(
 from scipy import stats
 
 n = 20_000
-noise, u = torch.randn(n), torch.rand(n)
+normal_noise, u = torch.randn(n), torch.rand(n)
 laplace_noise = torch.rand(n).log() - torch.rand(n).log()  # the difference of two exponentials
 families = {
-    "normal, μ + σ ε": (1 + 2 * noise, stats.norm(1, 2)),
+    "normal, μ + σ ε": (1 + 2 * normal_noise, stats.norm(1, 2)),
     "Laplace, μ + b ε": (1 + 2 * laplace_noise, stats.laplace(1, 2)),
     "exponential, −log(1 − u) / λ": (-(1 - u).log() / 1.5, stats.expon(scale=1 / 1.5)),
     "Cauchy, m + γ tan(π(u − ½))": (1 + 2 * (torch.pi * (u - 0.5)).tan(), stats.cauchy(1, 2)),
-    "log-normal, exp(μ + σ ε)": ((0.3 + 0.5 * noise).exp(), stats.lognorm(0.5, scale=exp(0.3))),
+    "log-normal, exp(μ + σ ε)": (
+        (0.3 + 0.5 * normal_noise).exp(),
+        stats.lognorm(0.5, scale=exp(0.3)),
+    ),
     "chi-squared(3), Σ ε²": (torch.randn(n, 3).square().sum(1), stats.chi2(3)),
     "gamma(4), Σ −log u": (-torch.rand(n, 4).log().sum(1), stats.gamma(4)),
 }
@@ -534,7 +537,7 @@ from vae_course.objectives import elbo
 data = linear_gaussian(
     1, observed=3, latent=2, generator=torch.Generator().manual_seed(5), std=0.7
 )
-model, x = LinearGaussian(data.weight, data.bias, data.std), data.x  # x: [1, 3]
+model, x_one = LinearGaussian(data.weight, data.bias, data.std), data.x  # x: [1, 3]
 start_mean, start_log_std = torch.tensor([0.5, -0.5]), torch.tensor([-0.3, 0.2])
 
 
@@ -542,7 +545,7 @@ parameters = (model.weight, model.bias, model.std, start_mean, start_log_std)
 own = [t.clone().requires_grad_() for t in parameters]
 weight, bias, model_std, q_mean, q_log_std = own
 in_closed_form = LinearGaussian(weight, bias, model_std).elbo(
-    x, diagonal_normal(q_mean[None], q_log_std.exp())
+    x_one, diagonal_normal(q_mean[None], q_log_std.exp())
 )
 exact_gradients = torch.autograd.grad(in_closed_form.sum(), own)
 
@@ -553,7 +556,7 @@ repeats = 4000
 for _ in range(repeats):
     q = diagonal_normal(q_mean[None], q_log_std.exp())
     sampled = WithPosterior(LinearGaussian(weight, bias, model_std), lambda x, q=q: q)
-    one_draw = torch.autograd.grad(elbo(sampled, x).value.sum(), own)
+    one_draw = torch.autograd.grad(elbo(sampled, x_one).value.sum(), own)
     for average, square, gradient in zip(sums, squares, one_draw, strict=True):
         average += gradient / repeats
         square += gradient**2 / repeats
@@ -571,7 +574,7 @@ claim(
 # %% [markdown] tags=["slide"]
 # ## 9 · Estimators A and B
 #
-# Kingma & Welling give two estimators of the bound from one draw (lecture 07 trains with the second):
+# Kingma & Welling give two estimators of the bound; here with one draw each (lecture 07 trains with the second):
 #
 # $$ \text{A:}\; \log p(x, z) - \log q(z|x), \qquad\qquad \text{B:}\; \log p(x|z) - D_{KL}(q(z|x) \,\|\, p(z)) . $$
 #
@@ -579,14 +582,14 @@ claim(
 # is $\log p(x)$ for every draw. It has no variance at all; B still has.
 
 # %%
-posterior = model.posterior(x)
+posterior = model.posterior(x_one)
 shares = torch.linspace(0, 1, 21)  # 0: q is the prior, 1: q is the posterior
 
 
 # The standard deviations of A and B, in nats.
 def spread_of(q, draws: int = 50_000) -> tuple[float, float]:
     z = q.sample((draws,))
-    b = model.likelihood(z).log_prob(x)  # the KL is a constant
+    b = model.likelihood(z).log_prob(x_one)  # the KL is a constant
     a = b + model.prior().log_prob(z) - q.log_prob(z)
     return float(a.std()), float(b.std())
 
@@ -692,7 +695,7 @@ claim(
 #
 # - A draw is a number. Written as $z = g_\phi(\varepsilon)$ it is a function of $\phi$, and gradients pass.
 # - Pathwise needs $\nabla f$ and a differentiable draw; the score function needs neither, only $\nabla_\phi \log q_\phi$. It usually
-#   pays in variance: for the squared distance $d^2$ against a constant.
+#   pays in variance: for the squared distance, at the target, $d^2$ against a constant ($d$ with a baseline).
 # - A baseline must not see its own draw.
 # - A step has no useful derivative: discrete latents need other means.
 # - Estimator A of the bound has no variance at the posterior; B does. Far away, B can be the better one.

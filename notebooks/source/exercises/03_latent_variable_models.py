@@ -72,7 +72,7 @@ def sample_mixture(
 check(sheet.sample_mixture, sample_mixture)
 
 # %% [markdown]
-# You should see three clouds of different widths; half of the points belong to the widest.
+# You should see three clouds of different widths; about half of the points belong to the widest.
 
 # %%
 weights = torch.tensor([0.5, 0.3, 0.2])
@@ -223,17 +223,17 @@ figure
 # $$ \nabla_\theta \log p_\theta(x) = \frac{\sum_z \nabla_\theta\, p_\theta(x, z)}{p_\theta(x)}
 #    = \mathbb E_{p_\theta(z|x)}\bigl[ \nabla_\theta \log p_\theta(x, z) \bigr]: $$
 #
-# average the gradient of the *complete* data over the posterior (Fisher's identity; see Dempster, Laird & Rubin, 1977).
+# average the gradient of the *complete-data* log-density $\log p_\theta(x, z)$ over the posterior (Fisher's identity; see Dempster, Laird & Rubin, 1977).
 # For the means of a mixture of $K$ round normals that share $\sigma$, and $n$ independent points, it reads
 #
-# $$ \nabla_{\mu_k} \sum_n \log p(x_n) = \sum_n r_{nk} \, \frac{x_n - \mu_k}{\sigma^2}, \qquad
-#    r_{nk} = p(z_n = k \mid x_n) = \frac{\pi_k \, \mathcal N(x_n; \mu_k, \sigma^2 I)}
-#                                        {\sum_j \pi_j \, \mathcal N(x_n; \mu_j, \sigma^2 I)} . $$
+# $$ \nabla_{\mu_k} \sum_{i=1}^n \log p(x_i) = \sum_i r_{ik} \, \frac{x_i - \mu_k}{\sigma^2}, \qquad
+#    r_{ik} = p(z_i = k \mid x_i) = \frac{\pi_k \, \mathcal N(x_i; \mu_k, \sigma^2 I)}
+#                                        {\sum_j \pi_j \, \mathcal N(x_i; \mu_j, \sigma^2 I)} . $$
 #
 # `x`: `[n, d]`, `weights`: $\pi$, `[K]`, `means`: `[K, d]`, `std`: a tensor without axes → `[K, d]`. It must be right for
 # points far from all means. (To let autograd do all of it is an answer too. Then write it by hand, and compare.)
 #
-# <details><summary>Hint 1</summary>Start with the table log π_k + log N(x_n; μ_k, σ²I), [n, K]. Which constants may be left
+# <details><summary>Hint 1</summary>Start with the table log π_k + log N(x_i; μ_k, σ²I), [n, K]. Which constants may be left
 # out, because all components share them?</details>
 # <details><summary>Hint 2</summary>The responsibilities r are a softmax of that table over the components.</details>
 # <details><summary>Hint 3</summary><code>offset = x[:, None] - means</code> is [n, K, d]; the sum is
@@ -280,14 +280,14 @@ figure
 # %% [markdown]
 # ## 03.5 · One step of EM •••
 #
-# *25 minutes.* Expectation-maximisation needs no step size. With the responsibilities $r_{nk}$ held fixed, it goes at once
+# *25 minutes.* Expectation-maximisation needs no step size. With the responsibilities $r_{ik}$ held fixed, it goes at once
 # to the parameters that maximise $\mathbb E_{p(z|x)}[\log p_\theta(x, z)]$. For $K$ round normals in $d$ dimensions, each
 # with its own $\sigma_k$ (compare Bishop, 2006, section 9.2.2, where covariances are full):
 #
-# $$ N_k = \sum_n r_{nk}, \qquad \pi_k = \frac{N_k}{n}, \qquad \mu_k = \frac1{N_k} \sum_n r_{nk} x_n, \qquad
-#    \sigma_k^2 = \frac1{d\, N_k} \sum_n r_{nk} \lVert x_n - \mu_k \rVert^2, $$
+# $$ N_k = \sum_{i=1}^n r_{ik}, \qquad \pi_k = \frac{N_k}{n}, \qquad \mu_k = \frac1{N_k} \sum_i r_{ik} x_i, \qquad
+#    \sigma_k^2 = \frac1{d\, N_k} \sum_i r_{ik} \lVert x_i - \mu_k \rVert^2, $$
 #
-# with the **new** $\mu_k$ in $\sigma_k$. The $r_{nk}$ come from the old parameters, as in 03.4; but now the $\sigma_k$
+# with the **new** $\mu_k$ in $\sigma_k$. The $r_{ik}$ come from the old parameters, as in 03.4; but now the $\sigma_k$
 # differ, and so do the normalising constants of the components.
 #
 # `x`: `[n, d]`, `weights`: `[K]`, `means`: `[K, d]`, `stds`: `[K]` → the new weights `[K]`, means `[K, d]` and standard
@@ -298,7 +298,7 @@ figure
 # <details><summary>Hint 2</summary>The term is −d log σ_k. Then softmax over the components, and three weighted
 # averages.</details>
 # <details><summary>Hint 3</summary><code>r.T @ x / count[:, None]</code> are the new means; ‖x − μ‖² about <em>these</em>
-# is [n, K], weighted by r, summed over n, divided by d·count. Take the root.</details>
+# is [n, K], weighted by r, summed over the points, divided by d·count. Take the root.</details>
 
 
 # %%

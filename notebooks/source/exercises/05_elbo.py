@@ -298,7 +298,7 @@ def predicted_gap(log_weights: Tensor, k: int) -> Tensor:
 check(sheet.predicted_gap, predicted_gap)
 
 # %% [markdown]
-# A toy where all is known: log-normal weights $w = e^{\varepsilon - 1/2}$ have mean 1, so that $\log p(x) = 0$, and
+# (This picture uses your answer to 05.4 too, and the cell of its picture.) A toy where all is known: log-normal weights $w = e^{\varepsilon - 1/2}$ have mean 1, so that $\log p(x) = 0$, and
 # variance $e - 1$. You should see the measured gap join your prediction from about k = 30 on. (The measured one adds the error
 # of the mean weight, which is 0 in expectation: that steadies it.)
 

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Sheet 06 · The reparameterization trick
 #
-# Six exercises, from • (anybody who read the lecture) to ••• (takes thought); about ninety minutes in all. You need not
+# Six exercises, from • (anybody who read the lecture) to ••• (takes thought); about ninety-five minutes in all. You need not
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
@@ -91,7 +91,8 @@ figure
 # %% [markdown]
 # ## 06.2 · A logistic draw from a uniform one ••
 #
-# *10 minutes.* Any distribution with an inverse CDF can be reparameterized: $z = F^{-1}(u)$ with $u$ uniform on $(0, 1)$
+# *10 minutes.* A distribution whose inverse CDF is differentiable in its parameters can be reparameterized: $z = F^{-1}(u)$
+# with $u$ uniform on $(0, 1)$
 # (Kingma & Welling, arXiv:1312.6114, section 2.4). The logistic distribution has the CDF
 #
 # $$ F(z) = \frac{1}{1 + e^{-(z - \mu) / s}}. $$
