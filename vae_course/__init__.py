@@ -15,7 +15,7 @@ estimators           log p(x) by importance sampling, active units
 metrics              peak signal-to-noise ratio, Fréchet distance, principal angles
 distributions        families with declared event axes
 networks             multilayer perceptrons
-data                 digits, binarization, batches, toy densities
+data                 digits, binarization, batches, toy densities, loaded beams and their solver
 figures, widgets     what a notebook shows
 claims, exercises    what a notebook checks
 notebooks            how notebooks are made from their sources

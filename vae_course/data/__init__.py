@@ -1,1 +1,2 @@
-"""Data: tensors in memory. `images` (digits), `batches` (by index, on the device), `toys` (known densities)."""
+"""Data: tensors in memory. `images` (digits), `batches` (by index, on the device), `toys` (known densities),
+`beams` (layouts of loaded cantilevers, made by `finite_elements`)."""
