@@ -178,3 +178,10 @@ def test_several_results_may_come_as_a_list() -> None:
 def test_several_results_are_spoken_of_in_the_plural(answer: Callable[[Tensor], Any], message: str) -> None:
     with pytest.raises(ExerciseError, match=message):
         check(PAIR, answer)
+
+
+def test_a_number_that_requires_a_gradient_is_described_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    cases = lambda g: [(torch.tensor(2.0, dtype=torch.float64, requires_grad=True),)]  # noqa: E731
+    with pytest.raises(ExerciseError, match=r"for x 2"):
+        check(Exercise("square", lambda x: x**2, cases, []), lambda x: x**2 + x)
+    assert not recwarn.list

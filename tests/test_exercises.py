@@ -6,7 +6,8 @@ from importlib import import_module
 
 import pytest
 
-from vae_course.exercises import Exercise, ExerciseError, Mistake, check
+from vae_course.exercises import Exercise, ExerciseError, check
+from vae_course.exercises.engine import Answer
 
 SHEETS = [
     "autoencoders",
@@ -28,16 +29,21 @@ def exercises() -> list[Exercise]:
     return [value for module in modules for value in vars(module).values() if isinstance(value, Exercise)]
 
 
-CASES = [pytest.param(e, m, id=f"{e.name}: {m.message[:40]}") for e in exercises() for m in e.mistakes]
+CASES = [
+    pytest.param(e, m.message, wrong, id=f"{e.name}: {m.message[:40]}")
+    for e in exercises()
+    for m in e.mistakes
+    for wrong in (m.answer, *m.also)
+]
 
 
-@pytest.mark.parametrize(("exercise", "mistake"), CASES)
+@pytest.mark.parametrize(("exercise", "message", "wrong"), CASES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_mistake_gets_its_own_message(exercise: Exercise, mistake: Mistake, seed: int) -> None:
+def test_a_mistake_gets_its_own_message(exercise: Exercise, message: str, wrong: Answer, seed: int) -> None:
     with pytest.raises(ExerciseError) as raised:
-        check(exercise, mistake.answer, seed=seed)
-    assert str(raised.value) == mistake.message
-    assert "\n" not in mistake.message
+        check(exercise, wrong, seed=seed)
+    assert str(raised.value) == message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.name)

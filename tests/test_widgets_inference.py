@@ -15,18 +15,16 @@ from torch.distributions import kl_divergence
 from vae_course import widgets
 from vae_course.data.toys import linear_gaussian
 from vae_course.distributions import diagonal_normal
-from vae_course.exact import LinearGaussian, latent_grid
+from vae_course.exact import EvidenceSplit, LinearGaussian, latent_grid, split_evidence
 from vae_course.figures import subplots
 from vae_course.widgets import Interactive
 from vae_course.widgets.inference import (
-    EvidenceSplit,
     draw_elbo_bar,
     draw_gradient_clouds,
     draw_kl_directions,
     draw_split,
     gradients_toward_target,
     normal_at,
-    split_evidence,
 )
 
 

@@ -193,7 +193,7 @@ claim("no normal q of the scan comes closer than 0.02 nat", kls.min() > 0.02, le
 claim("the best of them comes closer than 0.1 nat", kls.min() < 0.1, least=kls.min())
 
 # %%
-from vae_course.widgets.inference import split_evidence
+from vae_course.exact import split_evidence
 
 gaps = []
 for mean, std in torch.rand(50, 2) * torch.tensor([3.0, 0.8]) + torch.tensor([-1.5, 0.15]):

@@ -7,6 +7,7 @@ Estimators are held against these, in tests and in notebooks.
 
 from vae_course.exact.expectation_maximization import Climb, expectation_maximization
 from vae_course.exact.grids import (
+    EvidenceSplit,
     Grid,
     kl_on_grid,
     latent_grid,
@@ -14,6 +15,7 @@ from vae_course.exact.grids import (
     log_joint_by_enumeration,
     log_posterior_on_grid,
     log_prob_on_grid,
+    split_evidence,
 )
 from vae_course.exact.linear_gaussian import LinearGaussian
 from vae_course.exact.mixture import BayesianMixture, NormalMixture
@@ -23,6 +25,7 @@ from vae_course.exact.with_posterior import WithPosterior
 __all__ = [
     "BayesianMixture",
     "Climb",
+    "EvidenceSplit",
     "Grid",
     "LinearGaussian",
     "NormalMixture",
@@ -35,4 +38,5 @@ __all__ = [
     "log_joint_by_enumeration",
     "log_posterior_on_grid",
     "log_prob_on_grid",
+    "split_evidence",
 ]

@@ -74,6 +74,27 @@ def kl_on_grid(log_q: Tensor, log_p: Tensor, grid: Grid) -> Tensor:
     return torch.where(q > 0, q * (log_q - log_p), 0.0).sum(-1) * exp(grid.log_cell)
 
 
+class EvidenceSplit(NamedTuple):
+    """log p(x) and the two parts it is split into by a q: [batch] nats each."""
+
+    log_evidence: Tensor
+    elbo: Tensor
+    kl: Tensor  # KL(q(z) || p(z|x))
+
+
+def split_evidence(model: GenerativeModel, x: Tensor, q: Distribution, grid: Grid) -> EvidenceSplit:
+    """The three numbers of log p(x) = 𝓛 + KL(q || p(z|x)), each by its own integral on the grid.
+
+    x: [batch, *event]; q: one distribution over the latents, for all x; the grid must reach beyond q and the posterior.
+    """
+    log_q = log_prob_on_grid(q, grid)  # [points]
+    joint = torch.stack(list(_log_joints(model, x, grid.points)))  # [batch, points]
+    posterior = log_posterior_on_grid(model, x, grid)
+    return EvidenceSplit(
+        log_evidence_on_grid(model, x, grid), -kl_on_grid(log_q, joint, grid), kl_on_grid(log_q, posterior, grid)
+    )
+
+
 def log_joint_by_enumeration(model: GenerativeModel, x: Tensor) -> Tensor:
     """log p(x, z) for every value of a discrete latent: x [batch, *event] → [batch, values] nats.
 

@@ -40,10 +40,14 @@ class NotDoneError(ExerciseError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that students give, as a function, and the sentence that names the error."""
+    """A wrong answer that students give, as a function, and the sentence that names the error.
+
+    also: other ways to write the same error, which get the same sentence.
+    """
 
     answer: Answer
     message: str
+    also: Sequence[Answer] = ()
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,10 @@ def check(exercise: Exercise, answer: Answer, seed: int | None = None) -> None:
     if isinstance(failure, NotDoneError):
         raise failure
     for mistake in exercise.mistakes:
-        made, failed = attempt(exercise, mistake.answer, seed)
-        if same(given, made) and str(failure) == str(failed):
-            raise ExerciseError(mistake.message)
+        for wrong in (mistake.answer, *mistake.also):
+            made, failed = attempt(exercise, wrong, seed)
+            if same(given, made) and str(failure) == str(failed):
+                raise ExerciseError(mistake.message)
     if failure is not None:
         raise failure
     raise ExerciseError(diagnosis(exercise, answer, given, expected, seed))
@@ -358,7 +363,7 @@ def describe_all(exercise: Exercise, arguments: Arguments) -> str:
 def describe(argument: Any) -> str:
     """One argument, for a message."""
     if isinstance(argument, Tensor):
-        return shape_of(argument) if argument.ndim else f"{float(argument):.4g}"
+        return shape_of(argument) if argument.ndim else f"{float(argument.detach()):.4g}"
     return repr(argument) if isinstance(argument, int | float | str) else a_or_an(type(argument).__name__)
 
 

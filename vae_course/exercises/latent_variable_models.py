@@ -341,6 +341,10 @@ log_evidence_monte_carlo = Exercise(
             "½ log 2π was subtracted once: every observed dimension has its own",
         ),
         Mistake(
+            lambda *a: _log_evidence(*a) + 0.5 * log(2 * pi) * (a[0].shape[-1] - a[1].shape[-1]),
+            "½ log 2π was subtracted once per latent: p(x|z) has one per observed dimension",
+        ),
+        Mistake(
             lambda *a: _log_evidence(*a) + a[3].log() * a[0].shape[-1],
             "− log σ is missing: the density of a normal is divided by σ, once per observed dimension",
         ),

@@ -198,19 +198,8 @@ excess_code_length = Exercise(
         ),
         Mistake(
             lambda q, p: _added(q, p, 1e-12),
-            "a small number added inside the logarithm hides how long the code of a rare symbol is: treat q = 0 by itself",
-        ),
-        Mistake(
-            lambda q, p: _added(q, p, 1e-10),
-            "a small number added inside the logarithm shortens the code of a rare symbol: treat q = 0 by itself",
-        ),
-        Mistake(
-            lambda q, p: _added(q, p, 1e-8),
-            "a small number added inside the logarithm changes the length of the code of a rare symbol: treat q = 0 by itself",
-        ),
-        Mistake(
-            lambda q, p: _added(q, p, 1e-6),
-            "a small number added to q and p inside the logarithm changes the lengths of all codes: treat q = 0 by itself",
+            "a small number added to q and p inside the logarithm changes the lengths of the words: treat q = 0 by itself",
+            also=[lambda q, p, small=small: _added(q, p, small) for small in (1e-10, 1e-8, 1e-6)],
         ),
         Mistake(
             lambda q, p: (q * ((q + 1e-6) / p).log2()).sum(),
@@ -296,6 +285,12 @@ kl_diagonal_normals = Exercise(
                 _kl_terms(*a)[0] + 0.5 * ((-_kl_terms(*a)[0]).exp() - 1 + (a[0] - a[2]) ** 2 * (-2 * a[3]).exp())
             ).sum(-1),
             "σ_q / σ_p is not squared",
+        ),
+        Mistake(
+            lambda *a: (
+                _kl_terms(*a)[0] + 0.5 * ((2 * _kl_terms(*a)[0]).exp() - 1 + (a[0] - a[2]) ** 2 * (-2 * a[3]).exp())
+            ).sum(-1),
+            "the fraction of the variances is upside down: it is σ_q² / σ_p²",
         ),
         Mistake(
             lambda *a: (_kl_terms(*a)[0] + 0.5 * (_kl_terms(*a)[1] - 1 + (a[0] - a[2]) ** 2 * (-a[3]).exp())).sum(-1),

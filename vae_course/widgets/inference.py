@@ -14,16 +14,17 @@ from torch.distributions import Distribution
 
 from vae_course.distributions import diagonal_normal
 from vae_course.exact import (
+    EvidenceSplit,
     Grid,
     kl_on_grid,
     latent_grid,
-    log_evidence_on_grid,
     log_posterior_on_grid,
     log_prob_on_grid,
+    split_evidence,
 )
 from vae_course.figures import BLUE, GREEN, VERMILION, subplots
 from vae_course.gradients import Integrand, gradient_draws, pathwise, score_function
-from vae_course.objectives import GenerativeModel, log_joint
+from vae_course.objectives import GenerativeModel
 from vae_course.widgets.interactive import Interactive, slider
 
 
@@ -63,27 +64,6 @@ def kl_directions(target: Distribution, mean: float = 0.0, std: float = 1.0, lim
     grid = latent_grid(1, limit, steps=5201)
     controls = {"mean": slider(-4.0, 4.0, mean, "mean of q", 0.05), "std": slider(0.2, 4.0, std, "σ of q", 0.05)}
     return Interactive(lambda mean, std: draw_kl_directions(target, grid, mean, std), controls)
-
-
-class EvidenceSplit(NamedTuple):
-    """log p(x) and the two parts it is split into by a q: [batch] nats each."""
-
-    log_evidence: Tensor
-    elbo: Tensor
-    kl: Tensor  # KL(q(z) || p(z|x))
-
-
-def split_evidence(model: GenerativeModel, x: Tensor, q: Distribution, grid: Grid) -> EvidenceSplit:
-    """The three numbers of log p(x) = 𝓛 + KL(q || p(z|x)), each by its own integral on the grid.
-
-    x: [batch, *event]; q: one distribution over the latents, for all x; the grid must reach beyond q and the posterior.
-    """
-    log_q = log_prob_on_grid(q, grid)  # [points]
-    joint = log_joint(model, x, grid.points[:, None].expand(-1, len(x), -1)).T  # [batch, points]
-    posterior = log_posterior_on_grid(model, x, grid)
-    return EvidenceSplit(
-        log_evidence_on_grid(model, x, grid), -kl_on_grid(log_q, joint, grid), kl_on_grid(log_q, posterior, grid)
-    )
 
 
 def draw_elbo_bar(model: GenerativeModel, x: Tensor, grid: Grid, mean: float, std: float) -> Figure:
