@@ -387,7 +387,8 @@ def few_known(monkeypatch: pytest.MonkeyPatch) -> None:
         True: hashlib.sha256(TRAIN_PIXELS + TRAIN_LABELS).hexdigest(),
         False: hashlib.sha256(TEST_PIXELS + TEST_LABELS).hexdigest(),
     }
-    monkeypatch.setitem(images.ON_REQUEST, "MNIST", images._OnRequest("mnist_5k()", {True: 6, False: 4}, checksums))
+    known = images.ON_REQUEST["MNIST"]._replace(examples={True: 6, False: 4}, sha256=checksums)
+    monkeypatch.setitem(images.ON_REQUEST, "MNIST", known)
 
 
 def write(folder: Path) -> None:
@@ -434,9 +435,9 @@ def test_a_set_that_is_not_there_names_the_folder_and_the_embedded_set(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAE_COURSE_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"download=True.*VAE_COURSE_DATA.*mnist_5k\(\)") as caught:
+    with pytest.raises(FileNotFoundError, match=r"download=True.*VAE_COURSE_DATA.*(mnist_5k|sprites)\(\)") as caught:
         from_torchvision(name, train=True)
-    assert str(tmp_path / name / "raw") in str(caught.value)
+    assert str(tmp_path / images.ON_REQUEST[name].folder) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

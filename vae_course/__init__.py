@@ -11,11 +11,12 @@ training             fit: one loop for every algorithm; checkpoints
 exact                models whose log p(x) is known: linear-Gaussian, mixtures, any on a grid; EM; PCA
 variational          free and factorised q, coordinate ascent
 gradients            pathwise and score-function estimators of a gradient
-estimators           log p(x) by importance sampling, active units
+estimators           log p(x) by importance sampling, rate and distortion, bits per dimension, active units
+effective_beta       what β a loss found in code really has
 metrics              peak signal-to-noise ratio, Fréchet distance, principal angles
-distributions        families with declared event axes
-networks             multilayer perceptrons
-data                 digits, binarization, batches, toy densities, loaded beams and their solver
+distributions        families with declared event axes: latents, binary, grey and coloured pixels
+networks             multilayer perceptrons and convolutional networks
+data                 digits, batches, toy densities, sprites with known factors, loaded beams and their solver
 figures, widgets     what a notebook shows
 claims, exercises    what a notebook checks
 notebooks            how notebooks are made from their sources

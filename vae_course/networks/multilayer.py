@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out. They know no probability; models take them as arguments."""
+"""Multilayer perceptrons, and what lays pictures out for them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,7 @@ class FromImages(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises ValueError if x does not end in the shape of a picture, or has another number type than the weights."""
-        if tuple(x.shape[-len(self.image) :]) != self.image:
-            raise ValueError(f"The network was given {list(x.shape)}; it expects pictures [..., {_list(self.image)}].")
-        weight = next(self.network.parameters(), x)
-        if x.dtype != weight.dtype:
-            raise ValueError(
-                f"The network was given numbers of type {x.dtype}; its weights are {weight.dtype}: convert the pictures "
-                "with .to(...), and divide bytes by 255."
-            )
+        check_pictures(x, self.image, self.network)
         return self.network(x.flatten(-len(self.image)))  # type: ignore[no-any-return]
 
 
@@ -61,15 +54,30 @@ def image_mlps(
     code: int,
     outputs: int,
     activation: type[nn.Module] = nn.SiLU,
+    numbers: int = 1,
 ) -> tuple[FromImages, ToImages]:
     """A symmetric pair of MLPs: encoder pixels → hidden → outputs, decoder code → hidden reversed → pixels.
 
     For an autoencoder `outputs = code`; for a VAE with a diagonal normal posterior `outputs = 2 * code`.
+    numbers: how many the decoder returns for each pixel, as channels: [..., numbers · channels, height, width].
     """
     pixels = prod(image)
     encoder = FromImages(image, mlp(pixels, *hidden, outputs, activation=activation))
-    decoder = ToImages(mlp(code, *reversed(hidden), pixels, activation=activation), image)
+    decoded = (numbers * image[0], *image[1:])
+    decoder = ToImages(mlp(code, *reversed(hidden), prod(decoded), activation=activation), decoded)
     return encoder, decoder
+
+
+def check_pictures(x: Tensor, image: Sequence[int], network: nn.Module) -> None:
+    """Raise ValueError if x does not end in the shape of a picture, or has another number type than the weights."""
+    if tuple(x.shape[-len(image) :]) != tuple(image):
+        raise ValueError(f"The network was given {list(x.shape)}; it expects pictures [..., {_list(image)}].")
+    weight = next(network.parameters(), x)
+    if x.dtype != weight.dtype:
+        raise ValueError(
+            f"The network was given numbers of type {x.dtype}; its weights are {weight.dtype}: convert the pictures "
+            "with .to(...), and divide bytes by 255."
+        )
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,0 +1,804 @@
+"""The sheet on convolutional VAEs: sizes, the sum itself, receptive fields, a mirrored decoder, a loaded beam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate, pairwise
+from math import ceil, prod
+
+import torch
+from torch import Generator, Tensor
+
+from vae_course.data.finite_elements import VOID, element_stiffness
+from vae_course.exercises.draws import normal, uniform
+from vae_course.exercises.engine import Answer, Arguments, Exercise, Mistake
+
+# 1. the size that a layer leaves
+
+
+def _size(size: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def _whole(generator: Generator, low: int, high: int, *shape: int) -> Tensor:
+    """Whole numbers from low to high, both included."""
+    return torch.randint(low, high + 1, shape, generator=generator)
+
+
+def _size_cases(generator: Generator) -> list[Arguments]:
+    layers = [(3, 2, 1), (4, 2, 1), (5, 3, 2), (7, 4, 3), (2, 5, 0), (3, 1, 1), (1, 1, 0), (6, 3, 0)]
+    runs = [(_whole(generator, 10, 60, 1) + torch.arange(8), *layer) for layer in layers]
+    return [*runs, (torch.tensor([28]), 3, 2, 1), (torch.tensor([3, 4, 1000]), 5, 4, 1)]
+
+
+output_size = Exercise(
+    "output_size",
+    _size,
+    _size_cases,
+    [
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding - kernel) // stride,
+            "the + 1 is missing: a kernel of the picture's size has one place, not none",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + padding - kernel) // stride + 1,
+            "the padding counts once here: it is added on both sides, 2 · padding",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size - kernel) // stride + 1,
+            "the padding is missing: it adds 2 · padding to the size",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size - 2 * padding - kernel) // stride + 1,
+            "the padding was subtracted: it makes the picture larger",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride).ceil().long() + 1,
+            "you rounded up: a kernel that would leave the padded picture has no place, so round down",
+            also=[lambda size, kernel, stride, padding: -(-(size + 2 * padding - kernel) // stride) + 1],
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride).round().long() + 1,
+            "you rounded to the nearest whole number: a place that is not whole does not count, so round down",
+            also=[lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride + 0.5).long() + 1],
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding - kernel) / stride + 1,
+            "this is a true division, which leaves fractions: a size is whole; // rounds down and keeps int64",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride).floor() + 1,
+            "the numbers are right, but floats: return int64, with // or .long()",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding - kernel + 1) // stride,
+            "the + 1 stands before the division: it counts the first place, after the steps of length stride",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding - kernel + 1) // stride + 1,
+            "you added 1 twice, before the division and after it: only the one after it is right",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding - kernel - 1) // stride + 1,
+            "you subtracted kernel + 1: the last place begins `kernel` before the end, so subtract kernel alone",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding + kernel) // stride + 1,
+            "the kernel was added: it needs room, so it is subtracted",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size + 2 * padding) // stride + 1,
+            "the kernel is missing: its last place begins kernel rows before the end",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: size + 2 * padding - kernel + 1,
+            "the stride is missing: divide by it, before the + 1",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: size // stride,
+            "dividing by the stride is not enough: kernel and padding count too",
+            also=[lambda size, kernel, stride, padding: -(-size // stride)],
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: size // stride + 2 * padding // stride - kernel // stride + 1,
+            "you rounded each term by itself: add and subtract first, then divide and round once",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: size + (2 * padding - kernel) // stride + 1,
+            "brackets: the stride divides the size as well",
+            also=[lambda size, kernel, stride, padding: size + 2 * padding - kernel // stride + 1],
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size - kernel) // stride + 2 * padding + 1,
+            "the padding was added after the division: it belongs to the picture, before the division",
+        ),
+        Mistake(
+            lambda size, kernel, stride, padding: (size - 1) * stride - 2 * padding + kernel,
+            "this is the size that a transposed convolution makes: here a convolution is asked for",
+        ),
+    ],
+)
+
+
+# 2. a convolution from its sum
+
+
+def _patches(x: Tensor, height: int, width: int) -> Tensor:
+    """[batch, channels, i, j, a, b]: x(i + a, j + b)."""
+    return x.unfold(2, height, 1).unfold(3, width, 1)
+
+
+def _correlate(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.einsum("ncijab,ocab->noij", _patches(x, *weight.shape[2:]), weight)
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _correlate(x, weight) + bias[:, None, None]
+
+
+def _convolve_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, inputs: int, outputs: int, kernel: tuple[int, int], result: tuple[int, int]) -> Arguments:
+        height, width = (k + r - 1 for k, r in zip(kernel, result, strict=True))
+        shapes = [(batch, inputs, height, width), (outputs, inputs, *kernel), (outputs,)]
+        return tuple(normal(generator, *shape, gradient=True) for shape in shapes)
+
+    # Where the result has as many rows and columns as maps, a bias along the wrong axis runs.
+    return [
+        case(2, 3, 4, (2, 3), (4, 4)),
+        case(1, 1, 3, (3, 3), (3, 3)),
+        case(3, 2, 2, (1, 2), (2, 2)),
+        case(2, 3, 1, (4, 2), (1, 1)),
+        case(2, 2, 3, (3, 2), (4, 5)),
+    ]
+
+
+def _wrapped(x: Tensor, weight: Tensor, sign: int) -> Tensor:
+    """Σ w(a, b) x(i ± a, j ± b) with indices that run round the picture, of the picture's size."""
+    height, width = weight.shape[2:]
+    shifted = [x.roll((-sign * a, -sign * b), (2, 3)) for a in range(height) for b in range(width)]
+    return torch.einsum("tncij,oct->noij", torch.stack(shifted), weight.flatten(2))
+
+
+def _padded(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.nn.functional.conv2d(x, weight, padding="same")
+
+
+convolve = Exercise(
+    "convolve",
+    _convolve,
+    _convolve_cases,
+    [
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight.flip(2, 3), bias),
+            "your kernel is flipped: torch's convolution is a cross-correlation, w(a, b) meets x(i + a, j + b)",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight.flip(2), bias),
+            "your kernel is upside down: its row a meets row i + a of the picture",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight.flip(3), bias),
+            "your kernel is reversed from left to right: its column b meets column j + b of the picture",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight.transpose(2, 3), bias),
+            "your kernel is transposed: its first index runs down the picture, its second to the right",
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight) + weight[0].numel() * bias[:, None, None],
+            "you added the bias in every term of the sum: each map has one, added once to the whole sum",
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight) + weight.shape[1] * bias[:, None, None],
+            "you added the bias once for every input channel: each map has one, added after the sum over the channels",
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight) + weight[0, 0].numel() * bias[:, None, None],
+            "you added the bias once for every entry of a kernel: each map has one, added after the sum over a and b",
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight), "the bias is missing: b_o is added to every entry of map o"
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight) - bias[:, None, None], "the bias was subtracted: it is added"
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight) + bias,
+            "the bias runs along the width: it belongs to the maps, bias[:, None, None]",
+        ),
+        Mistake(
+            lambda x, weight, bias: _correlate(x, weight) + bias[:, None],
+            "the bias runs along the height: it belongs to the maps, bias[:, None, None]",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight / weight.shape[1], bias),
+            "you averaged over the channels: the convolution is a sum over them",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight / weight[0, 0].numel(), bias),
+            "you averaged over the entries of a kernel: the convolution is a sum over a and b",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight / weight[0].numel(), bias),
+            "you averaged over channels and kernel entries: the convolution is a sum over c, a and b",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x[:, :1], weight[:, :1], bias),
+            "only the first input channel counts here: sum over all of them",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x[:, -1:], weight[:, -1:], bias),
+            "only the last input channel counts here: each pass of the loop replaced the sum instead of adding to it",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(
+                x[:, :, weight.shape[2] - 1 :, weight.shape[3] - 1 :], weight[..., -1:, -1:], bias
+            ),
+            "only the last entry of each kernel counts here: each pass of the loop replaced the sum instead of adding to it",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight[:, :1].expand_as(weight), bias),
+            "every channel met the kernel of the first one: map o has a kernel for each input channel, weight[o, c]",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight[:1].expand_as(weight), bias),
+            "every map was made with the kernels of the first one: map o has its own, weight[o]",
+        ),
+        Mistake(
+            lambda x, weight, bias: _wrapped(x, weight, 1) + bias[:, None, None],
+            "your indices run round the edge of the picture: where the kernel would leave it, there is no output",
+        ),
+        Mistake(
+            lambda x, weight, bias: (
+                _wrapped(x, weight, -1)[..., : x.shape[2] - weight.shape[2] + 1, : x.shape[3] - weight.shape[3] + 1]
+                + bias[:, None, None]
+            ),
+            "you took x(i − a, j − b), and negative indices count from the other edge: the sum has x(i + a, j + b)",
+        ),
+        Mistake(
+            lambda x, weight, bias: _padded(x, weight) + bias[:, None, None],
+            "you padded the picture to keep its size: without padding height − k + 1 rows remain",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight, bias)[..., :-1, :-1],
+            "the last row and column are missing: a kernel has height − k + 1 places, not height − k",
+        ),
+        Mistake(
+            lambda x, weight, bias: _convolve(x, weight, bias).detach(),
+            "the numbers are right, but no gradient flows back: something was detached, or made anew from numbers",
+        ),
+    ],
+)
+
+
+# 3. the receptive field of a stack of layers
+
+
+def _field(kernels: Tensor, strides: Tensor) -> Tensor:
+    return _field_with(kernels, [prod(strides[:layer].tolist()) for layer in range(len(strides))])
+
+
+def _field_with(kernels: Tensor, steps: list[int] | Tensor) -> Tensor:
+    """1 + Σ (k - 1) · step."""
+    return 1 + ((kernels - 1) * torch.as_tensor(steps)).sum()
+
+
+def _backwards(grow: Callable[[int, int, int], int], first: int = 1) -> Answer:
+    """A recursion from the last layer to the first: field, kernel, stride → field."""
+
+    def answer(kernels: Tensor, strides: Tensor) -> Tensor:
+        field = first
+        for kernel, stride in zip(kernels.tolist()[::-1], strides.tolist()[::-1], strict=True):
+            field = grow(field, kernel, stride)
+        return torch.tensor(field)
+
+    return answer
+
+
+def _field_cases(generator: Generator) -> list[Arguments]:
+    listed = [
+        ([3], [2]),
+        ([4, 4, 4, 3], [2, 2, 2, 1]),
+        ([3, 5, 2, 7], [3, 1, 4, 2]),
+        ([5, 1, 3], [1, 2, 3]),
+        ([3] * 12, [2] * 12),
+        ([7, 2], [1, 1]),
+    ]
+    drawn = [(_whole(generator, 2, 7, n), _whole(generator, 1, 3, n)) for n in (3, 5)]
+    return [*[(torch.tensor(kernels), torch.tensor(strides)) for kernels, strides in listed], *drawn]
+
+
+receptive_field = Exercise(
+    "receptive_field",
+    _field,
+    _field_cases,
+    [
+        Mistake(
+            lambda kernels, strides: 1 + (kernels - 1).sum(),
+            "the strides are missing: after a stride of 2, one step to a neighbour is two steps in the picture",
+        ),
+        Mistake(
+            lambda kernels, strides: kernels.sum(),
+            "this is the sum of the kernels: neighbouring kernels overlap, and the strides are missing",
+        ),
+        Mistake(
+            lambda kernels, strides: _field_with(kernels, strides.cumprod(0)),
+            "your product includes the layer's own stride: only the layers before it stretch its steps",
+        ),
+        Mistake(
+            lambda kernels, strides: _field_with(kernels + 1, [1, *strides.cumprod(0)[:-1].tolist()]),
+            "a kernel of k entries makes k − 1 steps: you counted k",
+            also=[lambda kernels, strides: _field_with(kernels + 1, [1, *strides.cumprod(0)[:-1].tolist()]) - 1],
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels, strides.flip(0)),
+            "the strides are in the wrong order: a layer's steps are stretched by the layers before it, the first comes first",
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels.flip(0), strides.flip(0)),
+            "you multiplied by the strides of the later layers: the earlier ones stretch a layer's steps",
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels.flip(0), strides),
+            "the kernels are in the wrong order: the first entry is that of the first layer",
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels, strides) - 1,
+            "the 1 is missing: the output itself is one pixel wide before any kernel widens it",
+        ),
+        Mistake(
+            lambda kernels, strides: kernels.prod(),
+            "this is the product of the kernels: kernels add, and strides multiply",
+        ),
+        Mistake(
+            lambda kernels, strides: strides.prod(),
+            "this is the product of the strides, the distance between neighbours: the field counts the kernels too",
+        ),
+        Mistake(
+            lambda kernels, strides: _field_with(kernels, [1, *strides[:-1].tolist()]),
+            "each layer has the stride of the one before it alone: all layers before it stretch its steps, a product",
+        ),
+        Mistake(
+            lambda kernels, strides: _field_with(kernels, strides),
+            "each layer has its own stride here: it takes the product of the strides before it",
+        ),
+        Mistake(
+            lambda kernels, strides: _field_with(kernels, strides.prod()),
+            "every layer has the product of all strides here: each takes that of the layers before it",
+        ),
+        Mistake(
+            lambda kernels, strides: _field_with(kernels, list(accumulate([1, *strides[:-1].tolist()]))),
+            "the strides were added: a stride of 2 after one of 2 makes steps of 4, so they multiply",
+            also=[lambda kernels, strides: _field_with(kernels, [1, *strides.cumsum(0)[:-1].tolist()])],
+        ),
+        Mistake(
+            _backwards(lambda field, kernel, stride: field * stride + kernel),
+            "a row of r outputs spans (r − 1) · stride + kernel inputs: you took r · stride + kernel",
+            also=[_backwards(lambda field, kernel, stride: field * stride + kernel, first=0)],
+        ),
+        Mistake(
+            _backwards(lambda field, kernel, stride: field * stride + kernel - 1),
+            "a row of r outputs spans (r − 1) · stride + kernel inputs: you took r · stride + kernel − 1",
+        ),
+        Mistake(
+            lambda kernels, strides: 1 + (_field(2 * (kernels // 2) + 1, strides) - 1) // 2,
+            "this is the field to one side of the middle: count both sides, k − 1 steps a layer and not k // 2",
+            also=[lambda kernels, strides: 1 + (_field(2 * ((kernels - 1) // 2) + 1, strides) - 1) // 2],
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels, strides) ** 2,
+            "this is the number of pixels in the field: return its side",
+        ),
+        Mistake(
+            lambda kernels, strides: torch.stack(
+                [_field(kernels[: n + 1], strides[: n + 1]) for n in range(len(kernels))]
+            ),
+            "you returned the field after each layer: return that of the last, one number without axes",
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels, strides)[None],
+            "the number is right, but has an axis: return a tensor without axes",
+        ),
+        Mistake(
+            lambda kernels, strides: _field(kernels, strides).double(),
+            "the number is right, but a float: return int64; every term is whole",
+        ),
+    ],
+)
+
+
+# 4. the decoder that mirrors an encoder
+
+Sizing = Callable[[int, int, int, int], float]  # size, kernel, stride, padding → size
+
+
+def _down(size: int, kernel: int, stride: int, padding: int) -> int:
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def _up(size: int, kernel: int, stride: int, padding: int) -> int:
+    return (size - 1) * stride - 2 * padding + kernel
+
+
+def _mirror_by(
+    down: Sizing = _down,
+    up: Sizing = _up,
+    result: Callable[[list[int], list[int]], tuple[list[int], list[int]]] = lambda sizes, gaps: (sizes, gaps[::-1]),
+) -> Answer:
+    """An answer with these rules; `result` takes the sizes and, in the encoder's order, what the decoder misses."""
+
+    def answer(size: int, kernels: Tensor, strides: Tensor, paddings: Tensor) -> tuple[Tensor, Tensor]:
+        layers = list(zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True))
+        sizes = [size]
+        for layer in layers:
+            sizes.append(int(down(sizes[-1], *layer)))
+        gaps = [int(before - up(after, *layer)) for (before, after), layer in zip(pairwise(sizes), layers, strict=True)]
+        first, second = result(sizes, gaps)
+        return torch.tensor(first), torch.tensor(second)
+
+    return answer
+
+
+_mirror = _mirror_by()
+
+
+def _paddings_by(rule: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Answer:
+    """The right sizes, with output paddings that `rule` makes of the sizes, kernels, strides and paddings."""
+
+    def answer(size: int, kernels: Tensor, strides: Tensor, paddings: Tensor) -> tuple[Tensor, Tensor]:
+        sizes: Tensor = _mirror(size, kernels, strides, paddings)[0]
+        return sizes, rule(sizes, kernels, strides, paddings)
+
+    return answer
+
+
+def _decoded(sizes: Tensor, kernels: Tensor, strides: Tensor, paddings: Tensor) -> list[int]:
+    """The sizes of a decoder without output padding, from the code up."""
+    decoded = [int(sizes[-1])]
+    for layer in zip(kernels.tolist()[::-1], strides.tolist()[::-1], paddings.tolist()[::-1], strict=True):
+        decoded.append(_up(decoded[-1], *layer))
+    return decoded
+
+
+def _mirror_cases(generator: Generator) -> list[Arguments]:
+    listed = [
+        (28, [3, 3, 3], [2, 2, 2], [1, 1, 1]),
+        (20, [3], [3], [0]),
+        (48, [5, 4, 3, 3], [3, 2, 1, 2], [0, 1, 1, 1]),
+        (10, [3, 5], [1, 1], [1, 0]),
+        (32, [4, 4, 4], [2, 2, 2], [1, 1, 1]),
+        (59, [2, 4, 3], [3, 2, 2], [0, 2, 0]),
+    ]
+    cases: list[Arguments] = [(size, *map(torch.tensor, layers)) for size, *layers in listed]
+    for layers in (3, 2):
+        size = int(_whole(generator, 60, 99))
+        ranges = [(2, 5), (1, 3), (0, 1)]
+        cases.append((size, *[_whole(generator, low, high, layers) for low, high in ranges]))
+    return cases
+
+
+mirror = Exercise(
+    "mirror",
+    _mirror,
+    _mirror_cases,
+    [
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes, gaps)),
+            "the output paddings are in the encoder's order: the decoder's first layer undoes the encoder's last",
+        ),
+        Mistake(
+            _paddings_by(lambda sizes, kernels, strides, paddings: strides.flip(0) - 1),
+            "an output padding of stride − 1 is the largest: give back only the rows that the floor lost",
+            also=[_paddings_by(lambda sizes, kernels, strides, paddings: strides - 1)],
+        ),
+        Mistake(
+            _paddings_by(lambda sizes, kernels, strides, paddings: torch.zeros_like(strides)),
+            "without output padding the decoder ends smaller than the picture: give back the rows that the floor lost",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes, [-gap for gap in gaps[::-1]])),
+            "the output paddings have the wrong sign: they are added, size_in less what the layer makes without them",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes, [min(gap, 1) for gap in gaps[::-1]])),
+            "an output padding is not just 0 or 1: a stride of 3 can lose two rows",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes, [0] * (len(gaps) - 1) + [sum(gaps)])),
+            "the last layer gets all the output padding here: each layer gives back what its own floor lost",
+            also=[
+                _paddings_by(
+                    lambda sizes, kernels, strides, paddings: torch.tensor(
+                        [0] * (len(strides) - 1) + [int(sizes[0]) - _decoded(sizes, kernels, strides, paddings)[-1]]
+                    )
+                )
+            ],
+        ),
+        Mistake(
+            _paddings_by(
+                lambda sizes, kernels, strides, paddings: (
+                    sizes.flip(0) - torch.tensor(_decoded(sizes, kernels, strides, paddings))
+                )[1:]
+            ),
+            "losses pile up here: a decoder's layer starts from the size that the one before it reaches with its output padding",
+        ),
+        Mistake(
+            _paddings_by(lambda sizes, kernels, strides, paddings: (sizes[:-1] % strides).flip(0)),
+            "the remainder of the size alone is not what the floor lost: kernel and padding count too",
+            also=[
+                _paddings_by(lambda sizes, kernels, strides, paddings: (sizes[:-1] - sizes[1:] * strides).flip(0)),
+            ],
+        ),
+        Mistake(
+            _paddings_by(
+                lambda sizes, kernels, strides, paddings: (
+                    sizes.flip(0)[1:] - ((sizes.flip(0)[:-1] - 1) * strides - 2 * paddings + kernels)
+                )
+            ),
+            "the sizes run from the code up, but kernels, strides and paddings from the picture down: reverse all or none",
+        ),
+        Mistake(
+            _mirror_by(up=lambda size, kernel, stride, padding: size * stride - 2 * padding + kernel),
+            "a transposed convolution of n entries makes n − 1 steps: you multiplied the stride by n",
+        ),
+        Mistake(
+            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride - 2 * padding),
+            "the kernel is missing in the size of the transposed convolution: the last entry still spreads over a kernel",
+        ),
+        Mistake(
+            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride + 2 * padding + kernel),
+            "the padding was added in the transposed convolution: there it cuts rows off, 2 · padding of them",
+        ),
+        Mistake(
+            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride - padding + kernel),
+            "the padding counts once in the transposed convolution: it cuts rows off on both sides, 2 · padding",
+        ),
+        Mistake(
+            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride + kernel),
+            "the padding is missing in the transposed convolution: it cuts off 2 · padding rows",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes[::-1], gaps[::-1])),
+            "the sizes run from the code up: begin with the picture",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes[1:], gaps[::-1])),
+            "the picture's own size is missing: the sizes begin with it, layers + 1 in all",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes[:-1], gaps[::-1])),
+            "the last size is missing: what the last layer leaves counts too, layers + 1 in all",
+        ),
+        Mistake(
+            _mirror_by(result=lambda sizes, gaps: (gaps[::-1], sizes)),
+            "the two results are exchanged: sizes first, then output paddings",
+        ),
+        Mistake(
+            _mirror_by(down=lambda size, kernel, stride, padding: ceil((size + 2 * padding - kernel) / stride) + 1),
+            "the sizes are rounded up: a convolution rounds down, which is why rows are lost",
+        ),
+        Mistake(
+            _mirror_by(down=lambda size, kernel, stride, padding: (size + 2 * padding - kernel) // stride),
+            "the + 1 is missing in the sizes: see 09.1",
+        ),
+        Mistake(
+            _mirror_by(down=lambda size, kernel, stride, padding: (size + padding - kernel) // stride + 1),
+            "the padding counts once in the sizes: it is added on both sides, 2 · padding",
+        ),
+        Mistake(
+            _mirror_by(down=lambda size, kernel, stride, padding: (size - kernel) // stride + 1),
+            "the padding is missing in the sizes: it adds 2 · padding before the division",
+        ),
+        Mistake(
+            lambda size, kernels, strides, paddings: tuple(
+                r.double() for r in _mirror(size, kernels, strides, paddings)
+            ),
+            "the numbers are right, but floats: return int64, with // in place of /",
+        ),
+    ],
+    results=("sizes", "output_paddings"),
+)
+
+
+# 5. the compliance of a layout by finite elements
+
+
+def _modulus(density: Tensor, power: int = 3) -> Tensor:
+    return VOID + density**power * (1 - VOID)
+
+
+def _pairs(unknowns: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of each entry of each element's matrix: twice [elements, 8, 8]."""
+    return unknowns[:, :, None].expand(-1, -1, 8), unknowns[:, None, :].expand(-1, 8, -1)
+
+
+def _assembled(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int, accumulating: bool = True) -> Tensor:
+    """K of the free displacements: what belongs to a clamped one goes to a row beyond them, and is cut off."""
+    entries = modulus[:, None, None] * element
+    spare = entries.new_zeros(free + 1, free + 1)
+    pairs = _pairs(torch.where(unknowns < 0, free, unknowns))
+    return spare.index_put(pairs, entries, accumulate=accumulating)[:free, :free]
+
+
+def _last_wins(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
+    stiffness = element.new_zeros(free, free)
+    for value, numbers in zip(modulus, unknowns, strict=True):
+        kept = numbers >= 0
+        rows, columns = torch.meshgrid(numbers[kept], numbers[kept], indexing="ij")
+        stiffness = stiffness.index_put((rows, columns), value * element[kept][:, kept])
+    return stiffness
+
+
+def _without_edges(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
+    inside = (unknowns >= 0).all(1)
+    return _assembled(modulus[inside], element, unknowns[inside], free)
+
+
+def _wrapping(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int, skip_rows: bool = False) -> Tensor:
+    """Index −1 is the last one."""
+    rows, columns = _pairs(unknowns)
+    entries = modulus[:, None, None] * element
+    if skip_rows:
+        rows, columns, entries = rows[rows >= 0], columns[rows >= 0], entries[rows >= 0]
+    return element.new_zeros(free, free).index_put((rows, columns), entries, accumulate=True)
+
+
+def _moved(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
+    return torch.linalg.solve(_assembled(_modulus(density), element, unknowns, len(force)), force)
+
+
+def _energies(moved: Tensor, element: Tensor, unknowns: Tensor) -> Tensor:
+    """u_e · k u_e of every element."""
+    of_element = torch.cat([moved, moved.new_zeros(1)])[torch.where(unknowns < 0, len(moved), unknowns)]
+    return torch.einsum("ei,ij,ej->e", of_element, element, of_element)
+
+
+def _compliance_by(modulus: Callable[[Tensor], Tensor] = _modulus, stiffness: Answer = _assembled) -> Answer:
+    def answer(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
+        return force @ torch.linalg.solve(stiffness(modulus(density), element, unknowns, len(force)), force)
+
+    return answer
+
+
+_compliance = _compliance_by()
+
+
+def _compliance_of_moved(measure: Callable[[Tensor, Tensor], Tensor]) -> Answer:
+    """What `measure` makes of the displacements and the force."""
+    return lambda density, element, unknowns, force: measure(_moved(density, element, unknowns, force), force)
+
+
+def _mesh(nx: int, ny: int, held: Callable[[int, int, int], bool]) -> Tensor:
+    """Numbers of the displacements of each element, [elements, 8]; held: of column, row and direction of a node."""
+    numbers, free = {}, 0
+    for column in range(nx + 1):
+        for row in range(ny + 1):
+            for way in (0, 1):
+                numbers[column, row, way] = -1 if held(column, row, way) else free
+                free += not held(column, row, way)
+    corners = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    return torch.tensor(
+        [
+            [numbers[column + right, row + down, way] for right, down in corners for way in (0, 1)]
+            for column in range(nx)
+            for row in range(ny)
+        ]
+    )
+
+
+def _compliance_cases(generator: Generator) -> list[Arguments]:
+    element = torch.from_numpy(element_stiffness())
+
+    def case(nx: int, ny: int, held: Callable[[int, int, int], bool], scale: float = 1.0) -> Arguments:
+        unknowns = _mesh(nx, ny, held)
+        density = (0.2 + 0.8 * uniform(generator, nx * ny)).requires_grad_()
+        return density, scale * element, unknowns, normal(generator, int(unknowns.max()) + 1)
+
+    def at_the_left(column: int, row: int, way: int) -> bool:
+        return column == 0
+
+    _, _, two, force = case(2, 1, at_the_left)
+    nearly_void = torch.tensor([1.0, 1e-3], dtype=torch.float64, requires_grad=True)
+    return [
+        case(1, 1, at_the_left),
+        case(4, 3, lambda column, row, way: (column == 0 and way == 0) or (column == 4 and row == 3 and way == 1)),
+        case(3, 2, lambda column, row, way: row == 2, scale=2.0),
+        (nearly_void, element, two, force),
+        case(1, 3, at_the_left),
+    ]
+
+
+compliance_of = Exercise(
+    "compliance_of",
+    _compliance,
+    _compliance_cases,
+    [
+        Mistake(
+            _compliance_by(lambda density: _modulus(density, 1)),
+            "the modulus is linear in ρ here: it grows with ρ³, which makes half-filled elements poor value",
+        ),
+        Mistake(_compliance_by(lambda density: _modulus(density, 2)), "the modulus grows with ρ³: you took ρ²"),
+        Mistake(
+            _compliance_by(lambda density: density**3),
+            "your modulus vanishes with ρ³: E_min is added to the cube, so that an empty element keeps K regular",
+        ),
+        Mistake(
+            _compliance_by(lambda density: _modulus(density.mean()).expand_as(density)),
+            "every element has the mean density here: each has its own, ρ_e",
+            also=[_compliance_by(lambda density: _modulus(density).mean().expand_as(density))],
+        ),
+        Mistake(
+            _compliance_by(lambda density: torch.ones_like(density)),
+            "every element is solid here: multiply its matrix by its modulus, E_min + ρ³ (1 − E_min)",
+        ),
+        Mistake(
+            lambda density, element, unknowns, force: 0.5 * _compliance(density, element, unknowns, force),
+            "½ f·u is the strain energy: the compliance is f·u",
+        ),
+        Mistake(
+            _compliance_by(stiffness=_last_wins),
+            "elements that share a node overwrite one another: add each one's matrix to K (accumulate=True, or += one element at a time)",
+            also=[_compliance_by(stiffness=lambda *a: _assembled(*a, accumulating=False))],
+        ),
+        Mistake(
+            _compliance_by(stiffness=_wrapping),
+            "index −1 is the last unknown in Python, so the clamped displacements were added to it: skip them",
+        ),
+        Mistake(
+            _compliance_by(stiffness=lambda *a: _wrapping(*a, skip_rows=True)),
+            "you skipped the rows of clamped displacements and kept their columns, which index −1 adds to the last: skip both",
+        ),
+        Mistake(
+            _compliance_by(stiffness=lambda m, k, unknowns, free: _assembled(m, k, unknowns.clamp(min=0), free)),
+            "the clamped displacements were taken for number 0: skip them",
+        ),
+        Mistake(
+            _compliance_by(stiffness=_without_edges),
+            "you left out every element with a clamped node: skip only the rows and columns of its clamped displacements",
+            also=[
+                lambda density, element, unknowns, force: (
+                    force @ torch.linalg.inv(_without_edges(_modulus(density), element, unknowns, len(force))) @ force
+                )
+            ],
+        ),
+        Mistake(
+            _compliance_of_moved(lambda moved, force: moved @ moved),
+            "u·u is not the compliance: that is the work of the load, f·u",
+            also=[_compliance_of_moved(lambda moved, force: moved.norm())],
+        ),
+        Mistake(
+            _compliance_of_moved(lambda moved, force: moved.sum()),
+            "you summed the displacements: the compliance weights them by the forces, f·u",
+            also=[_compliance_of_moved(lambda moved, force: moved.abs().sum())],
+        ),
+        Mistake(
+            _compliance_of_moved(lambda moved, force: moved), "these are the displacements u: the compliance is f·u"
+        ),
+        Mistake(
+            lambda density, element, unknowns, force: (
+                force @ _assembled(_modulus(density), element, unknowns, len(force)) @ force
+            ),
+            "you multiplied K by the force: K u = f must be solved for u",
+        ),
+        Mistake(
+            _compliance_of_moved(lambda moved, force: 1 / (force @ moved)),
+            "this is the reciprocal of the compliance, a stiffness: return f·u itself",
+        ),
+        Mistake(
+            lambda density, element, unknowns, force: _energies(
+                _moved(density, element, unknowns, force), element, unknowns
+            ).sum(),
+            "Σ u·k u of solid elements is not f·u: each term needs the modulus of its element",
+        ),
+        Mistake(
+            lambda density, element, unknowns, force: (
+                _modulus(density) * _energies(_moved(density.detach(), element, unknowns, force), element, unknowns)
+            ).sum(),
+            "the gradient has the wrong sign: u was detached, but it depends on the density too",
+        ),
+        Mistake(
+            lambda density, element, unknowns, force: _compliance(density.detach(), element, unknowns, force),
+            "the value is right, but no gradient reaches the density: something was detached, or made anew from numbers",
+        ),
+    ],
+)
