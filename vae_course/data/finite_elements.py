@@ -28,7 +28,8 @@ PENALTY = 3.0  # exponent of the density in the modulus
 RADIUS = 1.5  # of the density filter, in elements
 MOVE = 0.2  # the most that a design density changes in one iteration
 LEAST = 1e-3  # smallest design density: from 0 the update, a product, could not return
-ITERATIONS = 30
+COARSE = 20  # iterations on a grid of half as many elements a side, which take a tenth of the time
+ITERATIONS = 32  # those, and 12 on the grid itself
 
 
 class Load(NamedTuple):
@@ -60,7 +61,7 @@ class Layout(NamedTuple):
     density: Array  # [ny, nx], filtered
     compliance: float
     volume: float  # share of the rectangle that is filled
-    history: Array  # [iterations + 1]: compliance of the uniform start and after each iteration
+    history: Array  # compliance on this grid: of the start, and after each iteration
 
 
 class _Mesh(NamedTuple):
@@ -215,20 +216,35 @@ def smooth(density: ArrayLike) -> Array:
 
 
 def optimise(volume: float, load: Load, nx: int = 48, ny: int = 24, iterations: int = ITERATIONS) -> Layout:
-    """The stiffest layout with this share of material, by optimality criteria from a uniform start.
+    """A stiff layout with this share of material, by optimality criteria: a fixed number of steps, nothing random.
 
-    Minimises c(ρ) subject to mean ρ = volume over the design x, ρ = `smooth(x)`, with a fixed number of iterations
-    and nothing random. Raises ValueError for a volume out of [0.01, 1], a load that is not on the right edge, and
-    fewer than one element a side or one iteration.
+    Lowers c(ρ) subject to mean ρ = volume over the design x, ρ = `smooth(x)`. Where both sides are even, the first
+    `COARSE` iterations run from a uniform start on half as many elements a side, and the others refine what they
+    found; else all run on the grid itself. The problem is not convex: another start can end in another layout.
+    Raises ValueError for a volume out of [0.01, 1], a load that is not on the right edge, and fewer than one element
+    a side or one iteration.
     """
     if not 0.01 <= volume <= 1:
         raise ValueError(f"The volume fraction is {volume:.4g}: choose one from 0.01 to 1.")
     if min(nx, ny, iterations) < 1:
         raise ValueError(f"optimise was given {nx} × {ny} elements and {iterations} iterations: each must be >= 1.")
+    if nx % 2 == 0 and ny % 2 == 0 and iterations > COARSE:
+        half = _descend(np.full(nx * ny // 4, float(volume)), volume, load, nx // 2, ny // 2, COARSE)[0]
+        start = half.reshape(nx // 2, ny // 2).repeat(2, 0).repeat(2, 1).ravel()
+        iterations -= COARSE
+    else:
+        start = np.full(nx * ny, float(volume))
+    _, density, history = _descend(start, volume, load, nx, ny, iterations)
+    return Layout(density.reshape(nx, ny).T, history[-1], float(density.mean()), np.array(history))
+
+
+def _descend(
+    design: Array, volume: float, load: Load, nx: int, ny: int, iterations: int
+) -> tuple[Array, Array, list[float]]:
+    """Iterations on one grid: the last design, its density, and the compliance before and after each iteration."""
     mesh, forces = _mesh(nx, ny), force(load, nx, ny)
     weights: Array = mesh.spreading @ np.full(nx * ny, 1 / (nx * ny))  # mean of ρ = weights · x
-    design: Array = np.full(nx * ny, float(volume))
-    density: Array = design
+    density: Array = mesh.smoothing @ design
     history = []
     for _ in range(iterations):
         moved, energies = _solve(mesh, density, forces)
@@ -237,7 +253,7 @@ def optimise(volume: float, load: Load, nx: int = 48, ny: int = 24, iterations: 
         design = _update(design, gradient, weights, volume)
         density = mesh.smoothing @ design
     history.append(float(forces @ _solve(mesh, density, forces)[0]))
-    return Layout(density.reshape(nx, ny).T, history[-1], float(density.mean()), np.array(history))
+    return design, density, history
 
 
 def _update(design: Array, gradient: Array, weights: Array, volume: float) -> Array:

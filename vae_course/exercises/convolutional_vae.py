@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate, pairwise
 from math import ceil, prod
 
@@ -37,83 +38,83 @@ output_size = Exercise(
     _size_cases,
     [
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding - kernel) // stride,
+            lambda n, k, s, p: (n + 2 * p - k) // s,
             "the + 1 is missing: a kernel of the picture's size has one place, not none",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + padding - kernel) // stride + 1,
+            lambda n, k, s, p: (n + p - k) // s + 1,
             "the padding counts once here: it is added on both sides, 2 · padding",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size - kernel) // stride + 1,
+            lambda n, k, s, p: (n - k) // s + 1,
             "the padding is missing: it adds 2 · padding to the size",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size - 2 * padding - kernel) // stride + 1,
+            lambda n, k, s, p: (n - 2 * p - k) // s + 1,
             "the padding was subtracted: it makes the picture larger",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride).ceil().long() + 1,
+            lambda n, k, s, p: ((n + 2 * p - k) / s).ceil().long() + 1,
             "you rounded up: a kernel that would leave the padded picture has no place, so round down",
-            also=[lambda size, kernel, stride, padding: -(-(size + 2 * padding - kernel) // stride) + 1],
+            also=[lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1],
         ),
         Mistake(
-            lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride).round().long() + 1,
+            lambda n, k, s, p: ((n + 2 * p - k) / s).round().long() + 1,
             "you rounded to the nearest whole number: a place that is not whole does not count, so round down",
-            also=[lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride + 0.5).long() + 1],
+            also=[lambda n, k, s, p: ((n + 2 * p - k) / s + 0.5).long() + 1],
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding - kernel) / stride + 1,
+            lambda n, k, s, p: (n + 2 * p - k) / s + 1,
             "this is a true division, which leaves fractions: a size is whole; // rounds down and keeps int64",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: ((size + 2 * padding - kernel) / stride).floor() + 1,
+            lambda n, k, s, p: ((n + 2 * p - k) / s).floor() + 1,
             "the numbers are right, but floats: return int64, with // or .long()",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding - kernel + 1) // stride,
+            lambda n, k, s, p: (n + 2 * p - k + 1) // s,
             "the + 1 stands before the division: it counts the first place, after the steps of length stride",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding - kernel + 1) // stride + 1,
+            lambda n, k, s, p: (n + 2 * p - k + 1) // s + 1,
             "you added 1 twice, before the division and after it: only the one after it is right",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding - kernel - 1) // stride + 1,
+            lambda n, k, s, p: (n + 2 * p - k - 1) // s + 1,
             "you subtracted kernel + 1: the last place begins `kernel` before the end, so subtract kernel alone",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding + kernel) // stride + 1,
+            lambda n, k, s, p: (n + 2 * p + k) // s + 1,
             "the kernel was added: it needs room, so it is subtracted",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size + 2 * padding) // stride + 1,
+            lambda n, k, s, p: (n + 2 * p) // s + 1,
             "the kernel is missing: its last place begins kernel rows before the end",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: size + 2 * padding - kernel + 1,
+            lambda n, k, s, p: n + 2 * p - k + 1,
             "the stride is missing: divide by it, before the + 1",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: size // stride,
+            lambda n, k, s, p: n // s,
             "dividing by the stride is not enough: kernel and padding count too",
-            also=[lambda size, kernel, stride, padding: -(-size // stride)],
+            also=[lambda n, k, s, p: -(-n // s)],
         ),
         Mistake(
-            lambda size, kernel, stride, padding: size // stride + 2 * padding // stride - kernel // stride + 1,
+            lambda n, k, s, p: n // s + 2 * p // s - k // s + 1,
             "you rounded each term by itself: add and subtract first, then divide and round once",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: size + (2 * padding - kernel) // stride + 1,
+            lambda n, k, s, p: n + (2 * p - k) // s + 1,
             "brackets: the stride divides the size as well",
-            also=[lambda size, kernel, stride, padding: size + 2 * padding - kernel // stride + 1],
+            also=[lambda n, k, s, p: n + 2 * p - k // s + 1],
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size - kernel) // stride + 2 * padding + 1,
+            lambda n, k, s, p: (n - k) // s + 2 * p + 1,
             "the padding was added after the division: it belongs to the picture, before the division",
         ),
         Mistake(
-            lambda size, kernel, stride, padding: (size - 1) * stride - 2 * padding + kernel,
+            lambda n, k, s, p: (n - 1) * s - 2 * p + k,
             "this is the size that a transposed convolution makes: here a convolution is asked for",
         ),
     ],
@@ -160,7 +161,10 @@ def _wrapped(x: Tensor, weight: Tensor, sign: int) -> Tensor:
 
 
 def _padded(x: Tensor, weight: Tensor) -> Tensor:
-    return torch.nn.functional.conv2d(x, weight, padding="same")
+    """The sum over a picture with zeros around it, of the picture's size."""
+    height, width = weight.shape[2:]
+    around = ((width - 1) // 2, width // 2, (height - 1) // 2, height // 2)
+    return _correlate(torch.nn.functional.pad(x, around), weight)
 
 
 convolve = Exercise(
@@ -169,105 +173,99 @@ convolve = Exercise(
     _convolve_cases,
     [
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight.flip(2, 3), bias),
+            lambda x, w, b: _convolve(x, w.flip(2, 3), b),
             "your kernel is flipped: torch's convolution is a cross-correlation, w(a, b) meets x(i + a, j + b)",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight.flip(2), bias),
+            lambda x, w, b: _convolve(x, w.flip(2), b),
             "your kernel is upside down: its row a meets row i + a of the picture",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight.flip(3), bias),
+            lambda x, w, b: _convolve(x, w.flip(3), b),
             "your kernel is reversed from left to right: its column b meets column j + b of the picture",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight.transpose(2, 3), bias),
+            lambda x, w, b: _convolve(x, w.transpose(2, 3), b),
             "your kernel is transposed: its first index runs down the picture, its second to the right",
         ),
         Mistake(
-            lambda x, weight, bias: _correlate(x, weight) + weight[0].numel() * bias[:, None, None],
+            lambda x, w, b: _correlate(x, w) + w[0].numel() * b[:, None, None],
             "you added the bias in every term of the sum: each map has one, added once to the whole sum",
         ),
         Mistake(
-            lambda x, weight, bias: _correlate(x, weight) + weight.shape[1] * bias[:, None, None],
+            lambda x, w, b: _correlate(x, w) + w.shape[1] * b[:, None, None],
             "you added the bias once for every input channel: each map has one, added after the sum over the channels",
         ),
         Mistake(
-            lambda x, weight, bias: _correlate(x, weight) + weight[0, 0].numel() * bias[:, None, None],
+            lambda x, w, b: _correlate(x, w) + w[0, 0].numel() * b[:, None, None],
             "you added the bias once for every entry of a kernel: each map has one, added after the sum over a and b",
         ),
+        Mistake(lambda x, w, b: _correlate(x, w), "the bias is missing: b_o is added to every entry of map o"),
+        Mistake(lambda x, w, b: _correlate(x, w) - b[:, None, None], "the bias was subtracted: it is added"),
         Mistake(
-            lambda x, weight, bias: _correlate(x, weight), "the bias is missing: b_o is added to every entry of map o"
-        ),
-        Mistake(
-            lambda x, weight, bias: _correlate(x, weight) - bias[:, None, None], "the bias was subtracted: it is added"
-        ),
-        Mistake(
-            lambda x, weight, bias: _correlate(x, weight) + bias,
+            lambda x, w, b: _correlate(x, w) + b,
             "the bias runs along the width: it belongs to the maps, bias[:, None, None]",
         ),
         Mistake(
-            lambda x, weight, bias: _correlate(x, weight) + bias[:, None],
+            lambda x, w, b: _correlate(x, w) + b[:, None],
             "the bias runs along the height: it belongs to the maps, bias[:, None, None]",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight / weight.shape[1], bias),
+            lambda x, w, b: _convolve(x, w / w.shape[1], b),
             "you averaged over the channels: the convolution is a sum over them",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight / weight[0, 0].numel(), bias),
+            lambda x, w, b: _convolve(x, w / w[0, 0].numel(), b),
             "you averaged over the entries of a kernel: the convolution is a sum over a and b",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight / weight[0].numel(), bias),
+            lambda x, w, b: _convolve(x, w / w[0].numel(), b),
             "you averaged over channels and kernel entries: the convolution is a sum over c, a and b",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x[:, :1], weight[:, :1], bias),
+            lambda x, w, b: _convolve(x[:, :1], w[:, :1], b),
             "only the first input channel counts here: sum over all of them",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x[:, -1:], weight[:, -1:], bias),
+            lambda x, w, b: _convolve(x[:, -1:], w[:, -1:], b),
             "only the last input channel counts here: each pass of the loop replaced the sum instead of adding to it",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(
-                x[:, :, weight.shape[2] - 1 :, weight.shape[3] - 1 :], weight[..., -1:, -1:], bias
-            ),
+            lambda x, w, b: _convolve(x[:, :, w.shape[2] - 1 :, w.shape[3] - 1 :], w[..., -1:, -1:], b),
             "only the last entry of each kernel counts here: each pass of the loop replaced the sum instead of adding to it",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight[:, :1].expand_as(weight), bias),
+            lambda x, w, b: _convolve(x, w[:, :1].expand_as(w), b),
             "every channel met the kernel of the first one: map o has a kernel for each input channel, weight[o, c]",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight[:1].expand_as(weight), bias),
+            lambda x, w, b: _convolve(x, w[:1].expand_as(w), b),
             "every map was made with the kernels of the first one: map o has its own, weight[o]",
         ),
         Mistake(
-            lambda x, weight, bias: _wrapped(x, weight, 1) + bias[:, None, None],
+            lambda x, w, b: _wrapped(x, w, 1) + b[:, None, None],
             "your indices run round the edge of the picture: where the kernel would leave it, there is no output",
         ),
         Mistake(
-            lambda x, weight, bias: (
-                _wrapped(x, weight, -1)[..., : x.shape[2] - weight.shape[2] + 1, : x.shape[3] - weight.shape[3] + 1]
-                + bias[:, None, None]
+            lambda x, w, b: (
+                _wrapped(x, w, -1)[..., : x.shape[2] - w.shape[2] + 1, : x.shape[3] - w.shape[3] + 1] + b[:, None, None]
             ),
             "you took x(i − a, j − b), and negative indices count from the other edge: the sum has x(i + a, j + b)",
         ),
         Mistake(
-            lambda x, weight, bias: _padded(x, weight) + bias[:, None, None],
+            lambda x, w, b: _padded(x, w) + b[:, None, None],
             "you padded the picture to keep its size: without padding height − k + 1 rows remain",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight, bias)[..., :-1, :-1],
+            lambda x, w, b: _convolve(x, w, b)[..., :-1, :-1],
             "the last row and column are missing: a kernel has height − k + 1 places, not height − k",
         ),
         Mistake(
-            lambda x, weight, bias: _convolve(x, weight, bias).detach(),
+            lambda x, w, b: _convolve(x, w, b).detach(),
             "the numbers are right, but no gradient flows back: something was detached, or made anew from numbers",
         ),
     ],
+    tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
 )
 
 
@@ -314,93 +312,95 @@ receptive_field = Exercise(
     _field_cases,
     [
         Mistake(
-            lambda kernels, strides: 1 + (kernels - 1).sum(),
+            lambda k, s: 1 + (k - 1).sum(),
             "the strides are missing: after a stride of 2, one step to a neighbour is two steps in the picture",
         ),
         Mistake(
-            lambda kernels, strides: kernels.sum(),
+            lambda k, s: k.sum(),
             "this is the sum of the kernels: neighbouring kernels overlap, and the strides are missing",
         ),
         Mistake(
-            lambda kernels, strides: _field_with(kernels, strides.cumprod(0)),
+            lambda k, s: _field_with(k, s.cumprod(0)),
             "your product includes the layer's own stride: only the layers before it stretch its steps",
         ),
         Mistake(
-            lambda kernels, strides: _field_with(kernels + 1, [1, *strides.cumprod(0)[:-1].tolist()]),
+            lambda k, s: _field_with(k + 1, [1, *s.cumprod(0)[:-1].tolist()]),
             "a kernel of k entries makes k − 1 steps: you counted k",
-            also=[lambda kernels, strides: _field_with(kernels + 1, [1, *strides.cumprod(0)[:-1].tolist()]) - 1],
+            also=[_backwards(lambda r, k, s: r * s + k, first=0)],
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels, strides.flip(0)),
+            lambda k, s: _field(k, s.flip(0)),
             "the strides are in the wrong order: a layer's steps are stretched by the layers before it, the first comes first",
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels.flip(0), strides.flip(0)),
+            lambda k, s: _field(k.flip(0), s.flip(0)),
             "you multiplied by the strides of the later layers: the earlier ones stretch a layer's steps",
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels.flip(0), strides),
+            lambda k, s: _field(k.flip(0), s),
             "the kernels are in the wrong order: the first entry is that of the first layer",
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels, strides) - 1,
+            lambda k, s: _field(k, s) - 1,
             "the 1 is missing: the output itself is one pixel wide before any kernel widens it",
         ),
         Mistake(
-            lambda kernels, strides: kernels.prod(),
+            lambda k, s: k.prod(),
             "this is the product of the kernels: kernels add, and strides multiply",
         ),
         Mistake(
-            lambda kernels, strides: strides.prod(),
+            lambda k, s: s.prod(),
             "this is the product of the strides, the distance between neighbours: the field counts the kernels too",
         ),
         Mistake(
-            lambda kernels, strides: _field_with(kernels, [1, *strides[:-1].tolist()]),
+            lambda k, s: _field_with(k, [1, *s[:-1].tolist()]),
             "each layer has the stride of the one before it alone: all layers before it stretch its steps, a product",
         ),
         Mistake(
-            lambda kernels, strides: _field_with(kernels, strides),
+            lambda k, s: _field_with(k, s),
             "each layer has its own stride here: it takes the product of the strides before it",
         ),
         Mistake(
-            lambda kernels, strides: _field_with(kernels, strides.prod()),
+            lambda k, s: _field_with(k, s.prod()),
             "every layer has the product of all strides here: each takes that of the layers before it",
         ),
         Mistake(
-            lambda kernels, strides: _field_with(kernels, list(accumulate([1, *strides[:-1].tolist()]))),
+            lambda k, s: _field_with(k, list(accumulate([1, *s[:-1].tolist()]))),
             "the strides were added: a stride of 2 after one of 2 makes steps of 4, so they multiply",
-            also=[lambda kernels, strides: _field_with(kernels, [1, *strides.cumsum(0)[:-1].tolist()])],
+            also=[lambda k, s: _field_with(k, [1, *s.cumsum(0)[:-1].tolist()])],
         ),
         Mistake(
-            _backwards(lambda field, kernel, stride: field * stride + kernel),
+            _backwards(lambda r, k, s: r * s + k),
             "a row of r outputs spans (r − 1) · stride + kernel inputs: you took r · stride + kernel",
-            also=[_backwards(lambda field, kernel, stride: field * stride + kernel, first=0)],
         ),
         Mistake(
-            _backwards(lambda field, kernel, stride: field * stride + kernel - 1),
+            _backwards(lambda r, k, s: r * s + k - 1),
             "a row of r outputs spans (r − 1) · stride + kernel inputs: you took r · stride + kernel − 1",
         ),
         Mistake(
-            lambda kernels, strides: 1 + (_field(2 * (kernels // 2) + 1, strides) - 1) // 2,
-            "this is the field to one side of the middle: count both sides, k − 1 steps a layer and not k // 2",
-            also=[lambda kernels, strides: 1 + (_field(2 * ((kernels - 1) // 2) + 1, strides) - 1) // 2],
+            lambda k, s: 1 + (_field(2 * (k // 2) + 1, s) - 1) // 2,
+            "this is the field to one side of the middle: count both sides, k − 1 steps a layer and not half of them",
+            also=[lambda k, s: 1 + (_field(2 * ((k - 1) // 2) + 1, s) - 1) // 2],
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels, strides) ** 2,
+            lambda k, s: _field(2 * (k // 2) + 1, s),
+            "you counted as many steps to either side of a middle: an even kernel has none, and makes k − 1 steps in all",
+            also=[lambda k, s: _field(2 * ((k - 1) // 2) + 1, s)],
+        ),
+        Mistake(
+            lambda k, s: _field(k, s) ** 2,
             "this is the number of pixels in the field: return its side",
         ),
         Mistake(
-            lambda kernels, strides: torch.stack(
-                [_field(kernels[: n + 1], strides[: n + 1]) for n in range(len(kernels))]
-            ),
+            lambda k, s: torch.stack([_field(k[: n + 1], s[: n + 1]) for n in range(len(k))]),
             "you returned the field after each layer: return that of the last, one number without axes",
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels, strides)[None],
+            lambda k, s: _field(k, s)[None],
             "the number is right, but has an axis: return a tensor without axes",
         ),
         Mistake(
-            lambda kernels, strides: _field(kernels, strides).double(),
+            lambda k, s: _field(k, s).double(),
             "the number is right, but a float: return int64; every term is whole",
         ),
     ],
@@ -487,12 +487,12 @@ mirror = Exercise(
             "the output paddings are in the encoder's order: the decoder's first layer undoes the encoder's last",
         ),
         Mistake(
-            _paddings_by(lambda sizes, kernels, strides, paddings: strides.flip(0) - 1),
+            _paddings_by(lambda sizes, k, s, p: s.flip(0) - 1),
             "an output padding of stride − 1 is the largest: give back only the rows that the floor lost",
-            also=[_paddings_by(lambda sizes, kernels, strides, paddings: strides - 1)],
+            also=[_paddings_by(lambda sizes, k, s, p: s - 1)],
         ),
         Mistake(
-            _paddings_by(lambda sizes, kernels, strides, paddings: torch.zeros_like(strides)),
+            _paddings_by(lambda sizes, k, s, p: torch.zeros_like(s)),
             "without output padding the decoder ends smaller than the picture: give back the rows that the floor lost",
         ),
         Mistake(
@@ -508,54 +508,48 @@ mirror = Exercise(
             "the last layer gets all the output padding here: each layer gives back what its own floor lost",
             also=[
                 _paddings_by(
-                    lambda sizes, kernels, strides, paddings: torch.tensor(
-                        [0] * (len(strides) - 1) + [int(sizes[0]) - _decoded(sizes, kernels, strides, paddings)[-1]]
+                    lambda sizes, k, s, p: torch.tensor(
+                        [0] * (len(s) - 1) + [int(sizes[0]) - _decoded(sizes, k, s, p)[-1]]
                     )
                 )
             ],
         ),
         Mistake(
-            _paddings_by(
-                lambda sizes, kernels, strides, paddings: (
-                    sizes.flip(0) - torch.tensor(_decoded(sizes, kernels, strides, paddings))
-                )[1:]
-            ),
+            _paddings_by(lambda sizes, k, s, p: (sizes.flip(0) - torch.tensor(_decoded(sizes, k, s, p)))[1:]),
             "losses pile up here: a decoder's layer starts from the size that the one before it reaches with its output padding",
         ),
         Mistake(
-            _paddings_by(lambda sizes, kernels, strides, paddings: (sizes[:-1] % strides).flip(0)),
+            _paddings_by(lambda sizes, k, s, p: (sizes[:-1] % s).flip(0)),
             "the remainder of the size alone is not what the floor lost: kernel and padding count too",
-            also=[
-                _paddings_by(lambda sizes, kernels, strides, paddings: (sizes[:-1] - sizes[1:] * strides).flip(0)),
-            ],
+            also=[_paddings_by(lambda sizes, k, s, p: (sizes[:-1] - sizes[1:] * s).flip(0))],
         ),
         Mistake(
-            _paddings_by(
-                lambda sizes, kernels, strides, paddings: (
-                    sizes.flip(0)[1:] - ((sizes.flip(0)[:-1] - 1) * strides - 2 * paddings + kernels)
-                )
-            ),
+            _paddings_by(lambda sizes, k, s, p: sizes.flip(0)[1:] - ((sizes.flip(0)[:-1] - 1) * s - 2 * p + k)),
             "the sizes run from the code up, but kernels, strides and paddings from the picture down: reverse all or none",
         ),
         Mistake(
-            _mirror_by(up=lambda size, kernel, stride, padding: size * stride - 2 * padding + kernel),
+            _mirror_by(up=lambda n, k, s, p: n * s - 2 * p + k),
             "a transposed convolution of n entries makes n − 1 steps: you multiplied the stride by n",
         ),
         Mistake(
-            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride - 2 * padding),
+            _mirror_by(up=lambda n, k, s, p: (n - 1) * s - 2 * p),
             "the kernel is missing in the size of the transposed convolution: the last entry still spreads over a kernel",
         ),
         Mistake(
-            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride + 2 * padding + kernel),
+            _mirror_by(up=lambda n, k, s, p: (n - 1) * s + 2 * p + k),
             "the padding was added in the transposed convolution: there it cuts rows off, 2 · padding of them",
         ),
         Mistake(
-            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride - padding + kernel),
+            _mirror_by(up=lambda n, k, s, p: (n - 1) * s - p + k),
             "the padding counts once in the transposed convolution: it cuts rows off on both sides, 2 · padding",
         ),
         Mistake(
-            _mirror_by(up=lambda size, kernel, stride, padding: (size - 1) * stride + kernel),
+            _mirror_by(up=lambda n, k, s, p: (n - 1) * s + k),
             "the padding is missing in the transposed convolution: it cuts off 2 · padding rows",
+        ),
+        Mistake(
+            _mirror_by(up=lambda n, k, s, p: (n - 1) * s - 2 * p + k - 1),
+            "you took kernel − 1 in the transposed convolution: without output padding it makes (n − 1) · stride − 2 · padding + kernel rows",
         ),
         Mistake(
             _mirror_by(result=lambda sizes, gaps: (sizes[::-1], gaps[::-1])),
@@ -574,25 +568,23 @@ mirror = Exercise(
             "the two results are exchanged: sizes first, then output paddings",
         ),
         Mistake(
-            _mirror_by(down=lambda size, kernel, stride, padding: ceil((size + 2 * padding - kernel) / stride) + 1),
+            _mirror_by(down=lambda n, k, s, p: ceil((n + 2 * p - k) / s) + 1),
             "the sizes are rounded up: a convolution rounds down, which is why rows are lost",
         ),
         Mistake(
-            _mirror_by(down=lambda size, kernel, stride, padding: (size + 2 * padding - kernel) // stride),
+            _mirror_by(down=lambda n, k, s, p: (n + 2 * p - k) // s),
             "the + 1 is missing in the sizes: see 09.1",
         ),
         Mistake(
-            _mirror_by(down=lambda size, kernel, stride, padding: (size + padding - kernel) // stride + 1),
+            _mirror_by(down=lambda n, k, s, p: (n + p - k) // s + 1),
             "the padding counts once in the sizes: it is added on both sides, 2 · padding",
         ),
         Mistake(
-            _mirror_by(down=lambda size, kernel, stride, padding: (size - kernel) // stride + 1),
+            _mirror_by(down=lambda n, k, s, p: (n - k) // s + 1),
             "the padding is missing in the sizes: it adds 2 · padding before the division",
         ),
         Mistake(
-            lambda size, kernels, strides, paddings: tuple(
-                r.double() for r in _mirror(size, kernels, strides, paddings)
-            ),
+            lambda n, k, s, p: tuple(r.double() for r in _mirror(n, k, s, p)),
             "the numbers are right, but floats: return int64, with // in place of /",
         ),
     ],
@@ -615,9 +607,9 @@ def _pairs(unknowns: Tensor) -> tuple[Tensor, Tensor]:
 def _assembled(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int, accumulating: bool = True) -> Tensor:
     """K of the free displacements: what belongs to a clamped one goes to a row beyond them, and is cut off."""
     entries = modulus[:, None, None] * element
-    spare = entries.new_zeros(free + 1, free + 1)
     pairs = _pairs(torch.where(unknowns < 0, free, unknowns))
-    return spare.index_put(pairs, entries, accumulate=accumulating)[:free, :free]
+    whole: Tensor = entries.new_zeros(free + 1, free + 1).index_put(pairs, entries, accumulate=accumulating)
+    return whole[:free, :free]
 
 
 def _last_wins(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
@@ -640,11 +632,13 @@ def _wrapping(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int, ski
     entries = modulus[:, None, None] * element
     if skip_rows:
         rows, columns, entries = rows[rows >= 0], columns[rows >= 0], entries[rows >= 0]
-    return element.new_zeros(free, free).index_put((rows, columns), entries, accumulate=True)
+    whole: Tensor = element.new_zeros(free, free).index_put((rows, columns), entries, accumulate=True)
+    return whole
 
 
 def _moved(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-    return torch.linalg.solve(_assembled(_modulus(density), element, unknowns, len(force)), force)
+    moved: Tensor = torch.linalg.solve(_assembled(_modulus(density), element, unknowns, len(force)), force)
+    return moved
 
 
 def _energies(moved: Tensor, element: Tensor, unknowns: Tensor) -> Tensor:
@@ -655,7 +649,8 @@ def _energies(moved: Tensor, element: Tensor, unknowns: Tensor) -> Tensor:
 
 def _compliance_by(modulus: Callable[[Tensor], Tensor] = _modulus, stiffness: Answer = _assembled) -> Answer:
     def answer(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-        return force @ torch.linalg.solve(stiffness(modulus(density), element, unknowns, len(force)), force)
+        moved: Tensor = torch.linalg.solve(stiffness(modulus(density), element, unknowns, len(force)), force)
+        return force @ moved
 
     return answer
 
@@ -714,90 +709,78 @@ compliance_of = Exercise(
     _compliance_cases,
     [
         Mistake(
-            _compliance_by(lambda density: _modulus(density, 1)),
+            _compliance_by(lambda d: _modulus(d, 1)),
             "the modulus is linear in ρ here: it grows with ρ³, which makes half-filled elements poor value",
         ),
-        Mistake(_compliance_by(lambda density: _modulus(density, 2)), "the modulus grows with ρ³: you took ρ²"),
+        Mistake(_compliance_by(lambda d: _modulus(d, 2)), "the modulus grows with ρ³: you took ρ²"),
         Mistake(
-            _compliance_by(lambda density: density**3),
+            _compliance_by(lambda d: d**3),
             "your modulus vanishes with ρ³: E_min is added to the cube, so that an empty element keeps K regular",
         ),
         Mistake(
-            _compliance_by(lambda density: _modulus(density.mean()).expand_as(density)),
-            "every element has the mean density here: each has its own, ρ_e",
-            also=[_compliance_by(lambda density: _modulus(density).mean().expand_as(density))],
+            _compliance_by(lambda d: _modulus(d.mean()).expand_as(d)),
+            "every element has the same modulus here: each has its own, from its own density",
+            also=[_compliance_by(lambda d: _modulus(d).mean().expand_as(d))],
         ),
         Mistake(
-            _compliance_by(lambda density: torch.ones_like(density)),
+            _compliance_by(lambda d: torch.ones_like(d)),
             "every element is solid here: multiply its matrix by its modulus, E_min + ρ³ (1 − E_min)",
         ),
         Mistake(
-            lambda density, element, unknowns, force: 0.5 * _compliance(density, element, unknowns, force),
+            lambda d, k, n, f: 0.5 * _compliance(d, k, n, f),
             "½ f·u is the strain energy: the compliance is f·u",
         ),
         Mistake(
             _compliance_by(stiffness=_last_wins),
             "elements that share a node overwrite one another: add each one's matrix to K (accumulate=True, or += one element at a time)",
-            also=[_compliance_by(stiffness=lambda *a: _assembled(*a, accumulating=False))],
+            also=[_compliance_by(stiffness=partial(_assembled, accumulating=False))],
         ),
         Mistake(
             _compliance_by(stiffness=_wrapping),
             "index −1 is the last unknown in Python, so the clamped displacements were added to it: skip them",
         ),
         Mistake(
-            _compliance_by(stiffness=lambda *a: _wrapping(*a, skip_rows=True)),
+            _compliance_by(stiffness=partial(_wrapping, skip_rows=True)),
             "you skipped the rows of clamped displacements and kept their columns, which index −1 adds to the last: skip both",
         ),
         Mistake(
-            _compliance_by(stiffness=lambda m, k, unknowns, free: _assembled(m, k, unknowns.clamp(min=0), free)),
+            _compliance_by(stiffness=lambda m, k, n, free: _assembled(m, k, n.clamp(min=0), free)),
             "the clamped displacements were taken for number 0: skip them",
         ),
         Mistake(
             _compliance_by(stiffness=_without_edges),
             "you left out every element with a clamped node: skip only the rows and columns of its clamped displacements",
-            also=[
-                lambda density, element, unknowns, force: (
-                    force @ torch.linalg.inv(_without_edges(_modulus(density), element, unknowns, len(force))) @ force
-                )
-            ],
+            also=[lambda d, k, n, f: f @ torch.linalg.inv(_without_edges(_modulus(d), k, n, len(f))) @ f],
         ),
         Mistake(
-            _compliance_of_moved(lambda moved, force: moved @ moved),
+            _compliance_of_moved(lambda u, f: u @ u),
             "u·u is not the compliance: that is the work of the load, f·u",
-            also=[_compliance_of_moved(lambda moved, force: moved.norm())],
+            also=[_compliance_of_moved(lambda u, f: u.norm())],
         ),
         Mistake(
-            _compliance_of_moved(lambda moved, force: moved.sum()),
+            _compliance_of_moved(lambda u, f: u.sum()),
             "you summed the displacements: the compliance weights them by the forces, f·u",
-            also=[_compliance_of_moved(lambda moved, force: moved.abs().sum())],
+            also=[_compliance_of_moved(lambda u, f: u.abs().sum())],
         ),
+        Mistake(_compliance_of_moved(lambda u, f: u), "these are the displacements u: the compliance is f·u"),
         Mistake(
-            _compliance_of_moved(lambda moved, force: moved), "these are the displacements u: the compliance is f·u"
-        ),
-        Mistake(
-            lambda density, element, unknowns, force: (
-                force @ _assembled(_modulus(density), element, unknowns, len(force)) @ force
-            ),
+            lambda d, k, n, f: f @ _assembled(_modulus(d), k, n, len(f)) @ f,
             "you multiplied K by the force: K u = f must be solved for u",
         ),
         Mistake(
-            _compliance_of_moved(lambda moved, force: 1 / (force @ moved)),
+            _compliance_of_moved(lambda u, f: 1 / (f @ u)),
             "this is the reciprocal of the compliance, a stiffness: return f·u itself",
         ),
         Mistake(
-            lambda density, element, unknowns, force: _energies(
-                _moved(density, element, unknowns, force), element, unknowns
-            ).sum(),
+            lambda d, k, n, f: _energies(_moved(d, k, n, f), k, n).sum(),
             "Σ u·k u of solid elements is not f·u: each term needs the modulus of its element",
         ),
         Mistake(
-            lambda density, element, unknowns, force: (
-                _modulus(density) * _energies(_moved(density.detach(), element, unknowns, force), element, unknowns)
-            ).sum(),
+            lambda d, k, n, f: (_modulus(d) * _energies(_moved(d.detach(), k, n, f), k, n)).sum(),
             "the gradient has the wrong sign: u was detached, but it depends on the density too",
         ),
         Mistake(
-            lambda density, element, unknowns, force: _compliance(density.detach(), element, unknowns, force),
+            lambda d, k, n, f: _compliance(d.detach(), k, n, f),
             "the value is right, but no gradient reaches the density: something was detached, or made anew from numbers",
         ),
     ],

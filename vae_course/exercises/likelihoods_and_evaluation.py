@@ -1,0 +1,1008 @@
+"""The sheet on likelihoods and evaluation: one σ for all pixels, bits per dimension, active units, log p(x), the β of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, log, log2, log10, pi
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Normal
+from torch.nn.functional import softplus
+
+from vae_course.exercises.draws import normal, uniform
+from vae_course.exercises.engine import Answer, Arguments, Exercise, Mistake
+
+# 1. log N(x; μ, σ² I) of a picture
+
+CONSTANT = 0.5 * log(2 * pi)
+
+
+def _squares(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    return ((x - mean) * (-log_std).exp()).square().flatten(1).sum(-1)
+
+
+def _pixels(x: Tensor) -> int:
+    return x[0].numel()
+
+
+def _per_pixel(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    return -0.5 * ((x - mean) * (-log_std).exp()).square() - log_std - CONSTANT
+
+
+def _log_normal(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    return _per_pixel(x, mean, log_std).flatten(1).sum(-1)
+
+
+def _log_normal_cases(generator: Generator) -> list[Arguments]:
+    def case(*shape: int, log_std: float, error: float) -> Arguments:
+        x = uniform(generator, *shape)
+        mean = (x + normal(generator, *shape, scale=error)).requires_grad_()
+        return x, mean, (log_std + 0.3 * uniform(generator, 1)[0]).requires_grad_()
+
+    return [
+        case(4, 1, 3, 3, log_std=-1.5, error=0.4),
+        case(1, 1, 2, 2, log_std=0.3, error=1.0),
+        case(3, 3, 2, 2, log_std=-2.0, error=0.1),
+        case(3, 1, 1, 1, log_std=0.5, error=1.0),
+        case(2, 3, 5, 4, log_std=-8.0, error=3e-4),
+        case(2, 1, 3, 2, log_std=6.0, error=1.0),
+        case(2, 1, 2, 3, log_std=-3.0, error=0.0),
+    ]
+
+
+def _std_is_the_log(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    log_density: Tensor = Normal(mean, log_std).log_prob(x)
+    return log_density.flatten(1).sum(-1)
+
+
+normal_log_likelihood = Exercise(
+    "normal_log_likelihood",
+    _log_normal,
+    _log_normal_cases,
+    [
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, log_std) / _pixels(x),
+            "you averaged over pixels: independent pixels multiply, so their log-densities add up",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - log_std - CONSTANT,
+            "you subtracted log σ + ½ log 2π once a picture: every pixel has its own",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - log_std - _pixels(x) * CONSTANT,
+            "you subtracted log σ once a picture: every pixel is divided by σ, or the best σ comes out far too small",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * log_std - CONSTANT,
+            "you subtracted ½ log 2π once a picture: every pixel has its own",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * log_std,
+            "½ log 2π is missing, once per pixel: without it this is not the log of a density",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - log_std,
+            "½ log 2π is missing, and log σ is subtracted once a picture: both belong to every pixel",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * CONSTANT,
+            "− log σ is missing: without it a large σ costs nothing, and a learned σ grows without end",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std),
+            "− log σ − ½ log 2π is missing, once per pixel: this is only the exponent of the density",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -_squares(x, mean, log_std) - _pixels(x) * (log_std + CONSTANT),
+            "the ½ before the square is missing",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * (2 * log_std + CONSTANT),
+            "you subtracted log σ² with no ½ before it: ½ log σ² is log σ",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * (0.5 * log_std + CONSTANT),
+            "you halved log σ: it is ½ log σ² that equals log σ",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * (log_std + 2 * CONSTANT),
+            "you subtracted log 2π for every pixel: the constant is ½ log 2π",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * (log_std - CONSTANT),
+            "½ log 2π was added: it is subtracted",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) + _pixels(x) * (log_std - CONSTANT),
+            "log σ was added: the density is divided by σ, so log σ is subtracted",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) + _pixels(x) * (log_std + CONSTANT),
+            "log σ + ½ log 2π was added: it is subtracted",
+        ),
+        Mistake(
+            lambda x, mean, log_std: 0.5 * _squares(x, mean, log_std) - _pixels(x) * (log_std + CONSTANT),
+            "the square has the wrong sign: an error lowers the density",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, 0.5 * log_std) - _pixels(x) * (log_std + CONSTANT),
+            "you divided the square by σ: it is divided by σ²",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, 2 * log_std),
+            "you gave the variance where the standard deviation belongs: σ is exp(log_std), not its square",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, 0.5 * log_std),
+            "you took exp(log_std) for the variance, as if it were log σ²; here it is log σ",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, -log_std) - _pixels(x) * (log_std + CONSTANT),
+            "the error was multiplied by σ: it is divided by σ",
+        ),
+        Mistake(
+            _std_is_the_log,
+            "you used log σ as if it were σ: take exp first",
+            also=[
+                lambda x, mean, log_std: _log_normal(x, mean, log_std.log()),
+                lambda x, mean, log_std: (
+                    -0.5 * ((x - mean) / log_std).square().flatten(1).sum(-1) - _pixels(x) * (log_std + CONSTANT)
+                ),
+            ],
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, softplus(log_std).log()),
+            "you took softplus for σ: here log_std is log σ, so σ is its exp",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, 0 * log_std) - _pixels(x) * CONSTANT,
+            "σ is not used: this is the log-density for σ = 1",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -_squares(x, mean, 0 * log_std),
+            "this is a squared error with its sign flipped, not a log-density: σ and the constant are missing",
+            also=[lambda x, mean, log_std: -0.5 * _squares(x, mean, 0 * log_std)],
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) / _pixels(x) - _pixels(x) * (log_std + CONSTANT),
+            "the square is a mean over pixels and the rest a sum: take the sum of both",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std).clamp(max=0).flatten(1).sum(-1),
+            "you cut the log-density off at 0: a density, unlike a probability, may exceed 1",
+            also=[lambda x, mean, log_std: _log_normal(x, mean, log_std).clamp(max=0)],
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean.sigmoid(), log_std),
+            "you applied a sigmoid: mean is the mean of the pixels already, not a logit",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -_log_normal(x, mean, log_std),
+            "this is −log p, the loss: return the log-likelihood itself",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, log_std).exp(),
+            "this is the density: return its logarithm",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, log_std).sum(),
+            "you summed over the batch too: return one number per picture",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, log_std).mean(),
+            "you averaged over the batch: return one number per picture",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std).mean(),
+            "you averaged over all pixels of all pictures: sum over the pixels of each, and return one number per picture",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std),
+            "you did not sum over the pixels of a picture",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std).sum(-1),
+            "you summed over the last axis only: a picture has three, channels, height and width",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std).sum((-2, -1)),
+            "you summed over height and width only: the channels belong to the picture too",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, log_std.detach()),
+            "no gradient reaches log_std: float(), .item() or a detach cut its path, so σ could not be learned",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean.detach(), log_std),
+            "no gradient reaches the mean: something cut its path",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, log_std).detach(),
+            "no gradient flows back from the result: a detach, .data or no_grad stands in the way",
+        ),
+    ],
+)
+
+
+# 2. nats of a dequantised picture → bits per dimension of its grey levels
+
+
+def _bits_per_dimension(log_p: Tensor, dimensions: int, levels: int) -> Tensor:
+    return (log(levels) - log_p / dimensions) / log(2)
+
+
+def _bits_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, dimensions: int, levels: int, nats: float) -> Arguments:  # nats: about, per dimension
+        return dimensions * (nats + normal(generator, batch, scale=0.3)), dimensions, levels
+
+    uniform_density = (torch.zeros(2, dtype=torch.float64), 48, 256)
+    return [
+        case(4, 784, 256, 2.0),
+        case(1, 12, 16, -1.0),
+        case(3, 1, 2, -0.5),
+        case(3, 784, 1, -0.1),
+        case(5, 3072, 32, -3.0),
+        uniform_density,
+    ]
+
+
+bits_per_dimension = Exercise(
+    "bits_per_dimension",
+    _bits_per_dimension,
+    _bits_cases,
+    [
+        Mistake(
+            lambda log_p, dimensions, levels: -_bits_per_dimension(log_p, dimensions, levels),
+            "the sign is flipped: a large log p means few bits",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (log(levels) + log_p / dimensions) / log(2),
+            "log p has the wrong sign: bits are minus the logarithm of a probability",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (-log_p / dimensions - log(levels)) / log(2),
+            "log L has the wrong sign: a cell has the volume L^−D, so its probability is smaller than the density, and costs more",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions / log(2),
+            "log L is missing: these are bits of a density on [0, 1], not of grey levels",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (-log_p + log(levels)) / dimensions / log(2),
+            "you subtracted log L once a picture: the cell of D dimensions has the volume L^−D",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions / log(2) + dimensions * log2(levels),
+            "you added D log₂ L after dividing by D: per dimension it is log₂ L",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions / log(2) + log(levels),
+            "you added log L in nats to bits: divide it by log 2 as well",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions + log2(levels),
+            "you added log L in bits to nats: divide log p by log 2 as well",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) * log(2),
+            "these are nats per dimension: divide by log 2",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) * log(2) ** 2,
+            "you multiplied by log 2: a nat is 1 / log 2 bits, so divide",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) * log(2) / log10(2),
+            "you divided by the logarithm of 2 to base 10: all logarithms here are natural",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) / 2 * log(2),
+            "you divided by 2: a nat is 1 / log 2 bits",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) * dimensions,
+            "these are the bits of a whole picture: divide by the number of dimensions",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (dimensions * log(levels) - log_p) / log(2) / len(log_p),
+            "you divided by the size of the batch: divide by the number of dimensions",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (log(levels) - log_p / dimensions) / torch.tensor(levels).log(),
+            "you divided by log L: that is the unit of L-valued digits, bits take log 2",
+            also=[lambda log_p, dimensions, levels: (log(levels) - log_p / dimensions) / log(levels)],
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels - 1),
+            "you took L − 1: the pictures are (k + u) / L, so a cell is 1 / L wide",
+            also=[
+                lambda log_p, dimensions, levels: (
+                    (torch.tensor(levels - 1.0, dtype=torch.float64).log() - log_p / dimensions) / log(2)
+                ),
+            ],
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, 256),
+            "you added 8 bits always: that is log₂ 256; the number of levels is an argument",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions / log(2) + levels,
+            "you added L itself: per dimension it is log₂ L",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions / log(2) - 1 / levels,
+            "you subtracted the width of a cell: its logarithm, −log L, is what joins log p",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (log(levels) - log_p) / log(2),
+            "log p is not divided by the number of dimensions, though log L counts once",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (dimensions * log(levels) - log_p.log2()) / dimensions / log(2),
+            "you took a logarithm of log p: it is one already, divide it by log 2",
+            also=[
+                lambda log_p, dimensions, levels: -log_p.log2() / dimensions + log2(levels),
+                lambda log_p, dimensions, levels: (-log_p).log2() / dimensions + log2(levels),
+                lambda log_p, dimensions, levels: -(log_p - dimensions * log(levels)).log2() / dimensions,
+                lambda log_p, dimensions, levels: (dimensions * log(levels) - log_p).log2() / dimensions,
+            ],
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels).mean(),
+            "you averaged over the batch: return one number per picture",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels).sum(),
+            "you summed over the batch: return one number per picture",
+        ),
+    ],
+)
+
+
+# 3. active units
+
+
+def _active_units(means: Tensor, threshold: float) -> Tensor:
+    return means.var(0) > threshold
+
+
+def _columns(generator: Generator, n: int, *columns: tuple[float, float]) -> Tensor:
+    """Columns of n numbers in random order with the given (mean, variance): [n, columns].
+
+    The numbers of a column are quantiles of a normal distribution, moved and scaled, so that no draw comes near a limit.
+    """
+    quantiles = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+    standard = quantiles / quantiles.std()
+    drawn = []
+    for mean, variance in columns:
+        drawn.append(mean + variance**0.5 * standard[torch.randperm(n, generator=generator)])
+    return torch.stack(drawn, -1)
+
+
+def _active_cases(generator: Generator) -> list[Arguments]:
+    def factor() -> float:
+        return float(0.9 + 0.2 * uniform(generator, 1)[0])
+
+    usual = [
+        (0.0, 1.0 * factor()),  # active
+        (0.1, 0.2 * factor()),
+        (-0.5, 0.03 * factor()),
+        (0.0, 0.004 * factor()),  # not active; its standard deviation exceeds 0.01
+        (0.004, 1.1e-4),  # so does this one, but not its mean absolute deviation
+        (0.0, 5e-5 * factor()),  # only its range does
+        (0.05, 0.001 * factor()),  # its mean does, but not the square of its mean
+        (3.0 * factor(), 0.0),  # the same for all x
+        (-2.0 * factor(), 1e-6),
+        (0.0, 0.0),
+    ]
+    order = torch.randperm(len(usual), generator=generator).tolist()
+    shuffled = [usual[i] for i in order]
+    square = [(0.0, 2.0), (4.0 * factor(), 0.01), (0.5, 0.02), (-4.0, 1.0 * factor())]
+    return [
+        (_columns(generator, 60, *shuffled), 0.01),
+        (_columns(generator, 4, *square), 0.1),
+        (_columns(generator, 30, (0.0, 0.1), (0.2, 0.8 * factor())), 0.5),
+        (_columns(generator, 2, (1.0, 0.05), (1.0, 0.002)), 0.01),
+        (_columns(generator, 500, (-1.0, 0.6 * factor())), 0.01),
+        (_columns(generator, 8, (2.0, 0.0), (0.0, 0.0), (0.0, 1e-4)), 0.0),
+    ]
+
+
+def _squared_deviations(means: Tensor) -> Tensor:
+    return (means - means.mean(0)).square()
+
+
+def _over_latents(means: Tensor, count: int) -> Tensor:  # by hand: var() warns of a single latent
+    return (means - means.mean(1, keepdim=True)).square().sum(1) / count
+
+
+active_units = Exercise(
+    "active_units",
+    _active_units,
+    _active_cases,
+    [
+        Mistake(
+            lambda means, threshold: _over_latents(means, means.shape[1] - 1) > threshold,
+            "you took the variance over the latents: a unit is active if it differs from example to example, axis 0",
+            also=[lambda means, threshold: _over_latents(means, means.shape[1]) > threshold],
+        ),
+        Mistake(
+            lambda means, threshold: means.std(0) > threshold,
+            "you compared the standard deviation with the threshold (or the variance with its square): it is for the variance",
+            also=[lambda means, threshold: means.std(0, correction=0) > threshold],
+        ),
+        Mistake(
+            lambda means, threshold: means.square().mean(0) > threshold,
+            "you took the mean square: a unit with the same large mean for all x is not active; subtract the mean first",
+        ),
+        Mistake(
+            lambda means, threshold: means.square().sum(0) > threshold,
+            "you summed the squares: subtract the mean of each unit first, and divide by the number of examples",
+        ),
+        Mistake(
+            lambda means, threshold: _squared_deviations(means).sum(0) > threshold,
+            "you summed the squared deviations: the variance is their mean",
+        ),
+        Mistake(
+            lambda means, threshold: means.var(0) / len(means) > threshold,
+            "you divided the variance by the number of examples once more",
+            also=[lambda means, threshold: means.var(0, correction=0) / len(means) > threshold],
+        ),
+        Mistake(
+            lambda means, threshold: (means - means.mean()).square().mean(0) > threshold,
+            "you subtracted a mean over the latents: each unit has its own mean over the examples, axis 0",
+            also=[lambda means, threshold: (means - means.mean(1, keepdim=True)).square().mean(0) > threshold],
+        ),
+        Mistake(
+            lambda means, threshold: (means - means.mean(0)).abs().mean(0) > threshold,
+            "you took the mean absolute deviation: the threshold is for the variance",
+        ),
+        Mistake(
+            lambda means, threshold: means.amax(0) - means.amin(0) > threshold,
+            "you took the range of the means: the threshold is for their variance",
+        ),
+        Mistake(
+            lambda means, threshold: means.mean(0) > threshold,
+            "you compared the mean over x with the threshold: take the variance over x",
+        ),
+        Mistake(
+            lambda means, threshold: means.mean(0).abs() > threshold,
+            "you compared the size of the mean over x with the threshold: take the variance over x",
+        ),
+        Mistake(
+            lambda means, threshold: means.abs().mean(0) > threshold,
+            "you averaged |E_q[z]|: that says how large the means are, not how they vary; take the variance over x",
+        ),
+        Mistake(
+            lambda means, threshold: means.mean(0).square() > threshold,
+            "you squared the mean: the variance is the mean of the squared deviations from it",
+        ),
+        Mistake(
+            lambda means, threshold: means.var(0) < threshold,
+            "you marked the units that are not active: True means a variance above the threshold",
+            also=[lambda means, threshold: means.var(0) <= threshold],
+        ),
+        Mistake(
+            lambda means, threshold: means.var(0) >= threshold,
+            "a variance equal to the threshold is not above it: write >, or a constant unit is active at threshold 0",
+        ),
+        Mistake(
+            lambda means, threshold: means.var(0) > 0.01,
+            "you wrote 0.01 in: the threshold is an argument",
+        ),
+        Mistake(
+            lambda means, threshold: means.var() > threshold,
+            "this is one variance over all entries: take one for each unit, over axis 0",
+        ),
+        Mistake(
+            lambda means, threshold: (means.var(0) > threshold).sum(),
+            "this is the number of active units: return which they are, one bool per unit",
+        ),
+        Mistake(
+            lambda means, threshold: (means.var(0) > threshold).double().mean(),
+            "this is the share of active units: return which they are, one bool per unit",
+        ),
+        Mistake(
+            lambda means, threshold: (means.var(0) > threshold).nonzero()[:, 0],
+            "these are the indices of the active units: return one bool per unit",
+            also=[lambda means, threshold: (means.var(0) > threshold).nonzero()],
+        ),
+        Mistake(
+            lambda means, threshold: means.var(0),
+            "these are the variances: compare them with the threshold",
+            also=[lambda means, threshold: means.var(0, correction=0)],
+        ),
+        Mistake(
+            lambda means, threshold: _squared_deviations(means) > threshold,
+            "you compared every example with the threshold: average the squared deviations over the examples first",
+        ),
+    ],
+)
+
+
+# 4. log p(x) in chunks
+
+
+class Sampler:
+    """Hands out the rows of log-weights in order, [k, batch], as often as it is called."""
+
+    def __init__(self, log_weights: Tensor, fits: int) -> None:
+        self.log_weights, self.fits, self.used = log_weights, fits, 0
+
+    def __call__(self, k: int) -> Tensor:
+        """Raises MemoryError if k draws do not fit."""
+        if k > self.fits:
+            raise MemoryError(f"{k} draws at once do not fit; {self.fits} do")
+        rows = torch.arange(self.used, self.used + k) % len(self.log_weights)
+        self.used += k
+        return self.log_weights[rows]
+
+
+def _chunks(draw: Sampler, samples: int, chunk: int) -> list[Tensor]:
+    return [draw(min(chunk, samples - start)) for start in range(0, samples, chunk)]
+
+
+def _log_sum(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts).logsumexp(0)
+
+
+def _log_mean(parts: list[Tensor]) -> Tensor:
+    return torch.stack([p.logsumexp(0) - log(len(p)) for p in parts])
+
+
+def _log_evidence(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    return _log_sum(_chunks(draw, samples, chunk)) - log(samples)
+
+
+def _log_evidence_cases(generator: Generator) -> list[Arguments]:
+    def case(samples: int, chunk: int, batch: int, centre: float = -5.0, scale: float = 2.0) -> Arguments:
+        rows = centre + normal(generator, samples + chunk, batch, scale=scale)
+        return Sampler(rows, chunk), samples, chunk
+
+    def drifting(samples: int, chunk: int, slope: float) -> Arguments:  # each chunk far from the one before
+        chunks_before = torch.arange(samples + chunk).double().div(chunk, rounding_mode="floor")[:, None]
+        rows = slope * chunks_before + normal(generator, samples + chunk, 2)
+        return Sampler(rows, chunk), samples, chunk
+
+    return [
+        case(10, 4, 3),
+        case(8, 4, 1),
+        case(11, 5, 2, -900.0),
+        case(11, 5, 2, 900.0),
+        drifting(7, 3, 800.0),
+        drifting(7, 3, -800.0),
+        case(5, 1, 2),
+        case(100, 32, 3, scale=4.0),
+        case(1, 1, 3),
+        case(3, 8, 2),
+    ]
+
+
+def _whole_chunks(draw: Sampler, samples: int, chunk: int) -> list[Tensor]:
+    return [draw(chunk) for _ in range(samples // chunk)]
+
+
+def _with_whole_last(draw: Sampler, samples: int, chunk: int) -> list[Tensor]:
+    return [draw(chunk) for _ in range(ceil(samples / chunk))]
+
+
+def _running(parts: list[Tensor], start: Tensor) -> Tensor:
+    for part in parts:
+        start = torch.logaddexp(start, part.logsumexp(0))
+    return start
+
+
+def _without_the_last(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    total: Tensor = None  # type: ignore[assignment] # and it stays None where samples < chunk, as a student's does
+    for part in _whole_chunks(draw, samples, chunk):
+        total = part.logsumexp(0) if total is None else torch.logaddexp(total, part.logsumexp(0))
+    return total - log(samples)
+
+
+def _largest_of_the_first(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    parts = _chunks(draw, samples, chunk)
+    top = parts[0].max(0).values
+    return top + (torch.cat(parts) - top).exp().sum(0).log() - log(samples)
+
+
+def _halving(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    running, *others = _log_mean(_chunks(draw, samples, chunk)).unbind()
+    for other in others:
+        running = torch.logaddexp(running, other) - log(2)
+    return running
+
+
+def _weighted(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    log_weights = torch.cat(_chunks(draw, samples, chunk))
+    return (log_weights.softmax(0) * log_weights).sum(0)
+
+
+NOTHING = torch.tensor(-torch.inf, dtype=torch.float64)
+
+log_evidence_in_chunks = Exercise(
+    "log_evidence_in_chunks",
+    _log_evidence,
+    _log_evidence_cases,
+    [
+        Mistake(
+            lambda draw, samples, chunk: _log_mean(_chunks(draw, samples, chunk)).mean(0),
+            "you averaged the chunks' log-mean-exps: that is the bound for k = chunk draws, and more chunks do not tighten it; "
+            "add up weights, not their logarithms",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: torch.stack(
+                [len(p) / samples * (p.logsumexp(0) - log(len(p))) for p in _chunks(draw, samples, chunk)]
+            ).sum(0),
+            "you averaged the chunks' log-mean-exps, each by its size: that is still a bound for k = chunk draws; add up "
+            "weights, not their logarithms",
+        ),
+        Mistake(
+            _without_the_last,
+            "the last, smaller chunk is missing, though you divide by all samples",
+            also=[
+                lambda draw, samples, chunk: _log_sum(_whole_chunks(draw, samples, chunk)) - log(samples),
+                lambda draw, samples, chunk: _running(_whole_chunks(draw, samples, chunk), NOTHING) - log(samples),
+                lambda draw, samples, chunk: (
+                    torch.stack([p.logsumexp(0) for p in _whole_chunks(draw, samples, chunk)]).logsumexp(0)
+                    - log(samples)
+                ),
+            ],
+        ),
+        Mistake(
+            lambda draw, samples, chunk: (
+                _log_mean(_whole_chunks(draw, samples, chunk)).logsumexp(0) - log(samples // chunk)
+            ),
+            "the last, smaller chunk is missing: all samples must be used",
+            also=[
+                lambda draw, samples, chunk: (
+                    _log_sum(_whole_chunks(draw, samples, chunk)) - log(samples // chunk * chunk)
+                ),
+                lambda draw, samples, chunk: (
+                    _running(_whole_chunks(draw, samples, chunk), NOTHING) - log(samples // chunk * chunk)
+                ),
+            ],
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_with_whole_last(draw, samples, chunk)) - log(samples),
+            "you drew a whole chunk at the end, more weights than samples, and divide by samples: ask for what is left only",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: (
+                _log_mean(_with_whole_last(draw, samples, chunk)).logsumexp(0) - log(ceil(samples / chunk))
+            ),
+            "you drew a whole chunk at the end: ask for what is left only, so that exactly samples weights are drawn",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: (
+                _log_mean(_chunks(draw, samples, chunk)).logsumexp(0) - log(ceil(samples / chunk))
+            ),
+            "you counted every chunk alike, though the last may be smaller: add up the weights of all, then divide by samples",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)),
+            "− log samples is missing: this is the log of the sum of the weights, not of their mean",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) + log(samples),
+            "you added log samples: dividing by samples subtracts it",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) - log(chunk),
+            "you divided by the size of a chunk: divide the sum of all weights by samples",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) - log(ceil(samples / chunk)),
+            "you divided by the number of chunks: divide the sum of all weights by samples",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_mean(_chunks(draw, samples, chunk)).logsumexp(0),
+            "you added up the means of the chunks: divide by samples once, at the end",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_mean(_chunks(draw, samples, chunk)).logsumexp(0) - log(samples),
+            "you divided twice, by the size of each chunk and by samples: divide the sum of all weights once",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: (
+                torch.stack([p.exp().sum(0) for p in _chunks(draw, samples, chunk)]).sum(0).div(samples).log()
+            ),
+            "exp overflows or underflows for weights far from 1: stay with logarithms, logsumexp in a chunk and logaddexp between them",
+        ),
+        Mistake(
+            _largest_of_the_first,
+            "you subtracted the largest log weight of the first chunk throughout: a later one may lie far from it; use logaddexp",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: (
+                _running(_chunks(draw, samples, chunk), torch.zeros((), dtype=torch.float64)) - log(samples)
+            ),
+            "your sum starts at log w = 0, a weight of 1 that was never drawn: start at −∞, or with the first chunk",
+        ),
+        Mistake(
+            _halving,
+            "you halve at every chunk, so that the first ones count less and less: add all weights, then divide by samples",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).mean(0),
+            "this is the mean of the log weights, the ELBO: not the log of the mean",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: draw(samples).logsumexp(0) - log(samples),
+            "you asked for all samples at once: draw at most chunk of them at a time",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_mean([draw(min(chunk, samples))])[0],
+            "you used one chunk only: go on until samples weights are drawn",
+            also=[lambda draw, samples, chunk: _log_mean([draw(chunk)])[0]],
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum([draw(chunk) for _ in range(samples)]) - log(samples * chunk),
+            "you drew samples chunks: samples is the number of weights in all",
+            also=[lambda draw, samples, chunk: _log_sum([draw(chunk) for _ in range(samples)]) - log(samples)],
+        ),
+        Mistake(
+            lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).max(0).values,
+            "this is the largest log weight only; all of them count",
+        ),
+        Mistake(
+            _weighted,
+            "Σ w̃ log w is neither log p(x) nor a bound: take the log of the mean of w",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: -((-torch.cat(_chunks(draw, samples, chunk))).logsumexp(0) - log(samples)),
+            "the sign is flipped inside the exponential, as if log w were a loss: so the worst draw counts most",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) / samples,
+            "divide the sum inside the logarithm: subtract log samples instead of dividing by samples",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_evidence(draw, samples, chunk).mean(),
+            "you averaged over the batch: return one number per example",
+            also=[
+                lambda draw, samples, chunk: (
+                    torch.cat([p.flatten() for p in _chunks(draw, samples, chunk)]).logsumexp(0) - log(samples)
+                )
+            ],
+        ),
+        Mistake(
+            lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).logsumexp(1) - log(samples),
+            "you reduced over the batch: the draws are axis 0",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_evidence(draw, samples, chunk).exp(),
+            "this is p(x): return its logarithm",
+        ),
+    ],
+)
+
+
+# 5. the β of a loss
+
+
+def _design(*columns: Tensor) -> Tensor:
+    return torch.stack([*columns, torch.ones_like(columns[0])], -1)
+
+
+def _fit(loss: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
+    """The coefficients and what is left, by least squares."""
+    coefficients: Tensor = torch.linalg.lstsq(design, loss[:, None]).solution[:, 0]
+    return coefficients, loss - design @ coefficients
+
+
+def _beta(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    (a, b, _), left = _fit(loss, _design(distortion, rate))
+    return b / a, left
+
+
+def _effective_beta(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    beta, left = _beta(loss, distortion, rate)
+    return beta, left.std() / loss.std()
+
+
+def _beta_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, a: float, b: float, c: float, noise: float = 0.0) -> Arguments:
+        shared = normal(generator, n)  # where the rate is high, the distortion is low
+        distortion = 100 + 20 * (0.8 * normal(generator, n) - 0.6 * shared)
+        rate = 25 + 5 * (0.8 * normal(generator, n) + 0.6 * shared)
+        return a * distortion + b * rate + c + normal(generator, n, scale=noise), distortion, rate
+
+    return [
+        case(60, 1.0, 1.0, 0.0),
+        case(40, 2 / 784, 0.1 / 5, 0.0),  # means over 784 pixels and 5 latents: β = 7.84
+        case(30, 2.0, 1.0, 0.0),  # a squared error without its ½
+        case(50, 1.0, 4.0, 720.0),
+        case(50, 1.0, 2.0, -30.0, noise=8.0),
+        case(9, 0.5, 3.0, 300.0, noise=4.0),
+        case(200, 1.0, -1.0, 10.0, noise=30.0),
+    ]
+
+
+def _slope(y: Tensor, x: Tensor) -> Tensor:
+    return ((y - y.mean()) * (x - x.mean())).sum() / (x - x.mean()).square().sum()
+
+
+def _each_alone(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    a, b = _slope(loss, distortion), _slope(loss, rate)
+    return b / a, (loss - a * distortion - b * rate).std() / loss.std()
+
+
+def _one_after_the_other(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    a = _slope(loss, distortion)
+    b = _slope(loss - a * distortion, rate)
+    return b / a, (loss - a * distortion - b * rate).std() / loss.std()
+
+
+def _rate_first(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    b = _slope(loss, rate)
+    a = _slope(loss - b * rate, distortion)
+    return b / a, (loss - a * distortion - b * rate).std() / loss.std()
+
+
+def _with_residual(measure: Callable[[Tensor, Tensor], Tensor]) -> Answer:
+    """The right β, and of (what is left, the loss) another measure than the right one."""
+
+    def answer(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        beta, left = _beta(loss, distortion, rate)
+        return beta, measure(left, loss)
+
+    return answer
+
+
+def _with_beta(measure: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Answer:
+    """The right residual, and of (a, b, distortion, rate) another number than β."""
+
+    def answer(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        (a, b, _), left = _fit(loss, _design(distortion, rate))
+        return measure(a, b, distortion, rate), left.std() / loss.std()
+
+    return answer
+
+
+def _without_constant(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    (a, b), left = _fit(loss, torch.stack([distortion, rate], -1))
+    return b / a, left.std() / loss.std()
+
+
+def _without_constant_root_mean_square(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    (a, b), left = _fit(loss, torch.stack([distortion, rate], -1))
+    return b / a, left.square().mean().sqrt() / loss.std(correction=0)
+
+
+effective_beta = Exercise(
+    "effective_beta",
+    _effective_beta,
+    _beta_cases,
+    [
+        Mistake(
+            _with_beta(lambda a, b, distortion, rate: a / b),
+            "this is a / b, which is 1 / β: β is the weight of the rate when the distortion has weight 1",
+        ),
+        Mistake(
+            _with_beta(lambda a, b, distortion, rate: b),
+            "this is b: divide by a, the weight of the distortion, which a mean or a missing ½ changes as well",
+        ),
+        Mistake(_with_beta(lambda a, b, distortion, rate: a), "this is a, the weight of the distortion: β is b / a"),
+        Mistake(_with_beta(lambda a, b, distortion, rate: -b / a), "the sign of β is flipped: it is b / a"),
+        Mistake(
+            _with_beta(lambda a, b, distortion, rate: b / (a + b)),
+            "you divided b by a + b, its share of the weights: β is b / a",
+        ),
+        Mistake(
+            _with_beta(lambda a, b, distortion, rate: b * rate.std() / (a * distortion.std())),
+            "you compared how much the two terms vary, b sd(rate) and a sd(distortion): β is the ratio of the weights, b / a",
+        ),
+        Mistake(
+            _with_beta(lambda a, b, distortion, rate: (b * rate).mean() / (a * distortion).mean()),
+            "you compared the sizes of the two terms: β is the ratio of their weights, b / a",
+        ),
+        Mistake(
+            _without_constant,
+            "the constant c is missing from the fit: a loss may hold terms that depend on neither part, such as ½ log 2π",
+            also=[
+                _without_constant_root_mean_square,
+            ],
+        ),
+        Mistake(
+            _each_alone,
+            "you fitted each part alone: the two vary together, so fit both at once",
+        ),
+        Mistake(
+            _one_after_the_other,
+            "you fitted one part first and the other to what was left: the two vary together, so fit both at once",
+            also=[_rate_first],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.std()),
+            "the residual is not relative: divide the standard deviation of what is left by that of the loss",
+            also=[
+                _with_residual(lambda left, loss: left.std(correction=0)),
+                _with_residual(lambda left, loss: (left.square().sum() / (len(left) - 3)).sqrt()),
+            ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.square().mean()),
+            "the residual is a mean or sum of squares: take the standard deviation of what is left, over that of the loss",
+            also=[
+                _with_residual(lambda left, loss: left.square().sum()),
+                _with_residual(lambda left, loss: left.var()),
+            ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.var() / loss.var()),
+            "this residual is 1 − R², a ratio of variances: take its root, the ratio of standard deviations",
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: 1 - left.var() / loss.var()),
+            "this residual is R², the share of the variance that the fit explains: return what it leaves, sd over sd",
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: (1 - left.var() / loss.var()).sqrt()),
+            "this residual is the correlation of fit and loss: return what the fit leaves, sd over sd",
+            also=[_with_residual(lambda left, loss: (loss - left).std() / loss.std())],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.std() / loss.std(correction=0)),
+            "the two standard deviations of the residual divide by different counts: n, n − 1 or n − 3, but the same for both",
+            also=[
+                _with_residual(lambda left, loss: left.std(correction=0) / loss.std()),
+                _with_residual(lambda left, loss: (left.square().sum() / (len(left) - 3)).sqrt() / loss.std()),
+                _with_residual(
+                    lambda left, loss: (left.square().sum() / (len(left) - 3)).sqrt() / loss.std(correction=0)
+                ),
+            ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.abs().mean() / (loss - loss.mean()).abs().mean()),
+            "you took mean absolute values for the residual: take standard deviations",
+            also=[
+                _with_residual(lambda left, loss: left.abs().mean()),
+                _with_residual(lambda left, loss: left.abs().mean() / loss.std()),
+                _with_residual(lambda left, loss: left.abs().mean() / loss.std(correction=0)),
+                _with_residual(lambda left, loss: left.abs().mean() / loss.abs().mean()),
+            ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.abs().max()),
+            "you took the largest error for the residual: take the standard deviation of what is left, over that of the loss",
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.norm() / loss.norm()),
+            "you divided the residual by the size of the loss, its mean included: divide by its standard deviation",
+            also=[
+                _with_residual(lambda left, loss: left.std() / loss.mean()),
+                _with_residual(lambda left, loss: left.std(correction=0) / loss.mean()),
+                _with_residual(lambda left, loss: left.std() / loss.abs().mean()),
+            ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.std() / (loss - left).std()),
+            "you divided by the standard deviation of the fit: divide by that of the loss",
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.norm()),
+            "the residual is the length of what is left: take its standard deviation, over that of the loss",
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: (left[:, None] + loss - loss[:, None]).std() / loss.std()),
+            "[n] minus [n, 1] is [n, n], every loss against every fit: bring both to one shape before you subtract",
+            also=[
+                _with_residual(
+                    lambda left, loss: (left[:, None] + loss - loss[:, None]).std(correction=0) / loss.std(correction=0)
+                ),
+            ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.mean()),
+            "you took the mean of what is left, which is 0 for every fit with a constant: take its standard deviation",
+            also=[_with_residual(lambda left, loss: left.mean() / loss.std())],
+        ),
+        Mistake(
+            lambda loss, distortion, rate: _effective_beta(loss, distortion, rate)[::-1],
+            "the two results are exchanged: return β first",
+        ),
+    ],
+    results=("β", "residual"),
+    tolerance=1e-5,
+)
