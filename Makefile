@@ -43,5 +43,5 @@ run: .venv/installed  ## execute one lecture and its sheet's solution: make run 
 browser: .venv/installed  ## move every slider in a browser (needs Chromium)
 	$(PYTHON) bootstrap.py browser && $(PY) -m pytest tests/browser.py
 
-bench: .venv/installed  ## time training against a bare loop and the usual tutorial
+bench: .venv/installed  ## time log p(x), training and convolutions, each beside the plain way
 	$(PY) tests/bench.py

@@ -1,14 +1,17 @@
-"""Time training and log p(x), each beside the plain way: `make bench`. Nothing here is asserted.
+"""Time log p(x), training and convolutions, each beside the plain way: `make bench`. Nothing here is asserted.
 
-A 784-400-20 VAE, batch 128, 60,000 digits. (a), (b) and (c) see digits binarized beforehand; all of them in one run,
-in turn, several rounds, medians.
+log p(x): a 784-400-20 VAE, 1,000 digits with 1,000 samples each. Training: the same VAE, batch 128, 60,000 digits;
+(a), (b) and (c) see digits binarized beforehand. Convolutions: a step of the VAEs of lecture 09 in both layouts of
+memory. What is compared runs in turn, several rounds, medians.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 from vae_course.data.batches import Batches
 from vae_course.data.images import binarize, data_folder, from_torchvision, mnist_5k
 from vae_course.estimators import log_evidence
-from vae_course.models.vae import mlp_vae
+from vae_course.models.vae import VAE, convolutional_vae, mlp_vae
 from vae_course.objectives import elbo, log_weights
-from vae_course.training import Player, fit
+from vae_course.training import Player, fit, step, validation
 
 ROUNDS, BATCH, HIDDEN, LATENT = 5, 128, 400, 20
 
@@ -118,20 +121,83 @@ def matrix_products(x: Tensor) -> Callable[[], object]:
     return epoch
 
 
-def log_p_in_chunks(x: Tensor, samples: int) -> Callable[[], object]:
-    model = mlp_vae((1, 28, 28), (HIDDEN,), LATENT)
+def log_p_in_chunks(model: VAE, x: Tensor, samples: int) -> Callable[[], object]:
     return lambda: log_evidence(model, x, samples)
 
 
-def log_p_one_by_one(x: Tensor, samples: int) -> Callable[[], object]:
-    model = mlp_vae((1, 28, 28), (HIDDEN,), LATENT)
+def log_p_by_samples(model: VAE, x: Tensor, samples: int) -> Callable[[], object]:
+    """All examples at once, one draw each, again and again."""
 
     def loop() -> None:
         with torch.no_grad():
+            total = torch.full((len(x),), -torch.inf)
             for _ in range(samples):
-                log_weights(model, x, 1)
+                total = torch.logaddexp(total, log_weights(model, x, 1)[0])
 
     return loop
+
+
+def log_p_one_by_one(model: VAE, x: Tensor, samples: int) -> Callable[[], object]:
+    """One example and one draw at a time."""
+
+    def loop() -> None:
+        with torch.no_grad():
+            for one in x.split(1):
+                total = torch.full((1,), -torch.inf)
+                for _ in range(samples):
+                    total = torch.logaddexp(total, log_weights(model, one, 1)[0])
+
+    return loop
+
+
+def resident() -> float:
+    """Memory that this process holds now, in megabytes (0 where the system does not say)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+    except OSError:
+        return 0.0
+
+
+def peak() -> float:
+    """The most memory that this process has held, in megabytes (kilobytes are what Linux counts)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def bench_log_p() -> None:
+    x = binarize(mnist_5k().images[::5], torch.Generator().manual_seed(0))
+    model, samples = mlp_vae((1, 28, 28), (HIDDEN,), LATENT), 1_000
+    log_evidence(model, x[:2], samples)
+    before = max(resident(), peak())
+    took = [seconds(log_p_in_chunks(model, x, samples)) for _ in range(3)]
+    extra = peak() - before
+    by_samples = seconds(log_p_by_samples(model, x, samples))
+    few, draws = x[:20], 100
+    single = seconds(log_p_one_by_one(model, few, draws)) * len(x) * samples / len(few) / draws
+    print(f"log p(x) of {len(x):,} digits, {samples:,} samples each")
+    print(
+        f"{'log_evidence, in chunks':<40}{statistics.median(took):>7.2f} s, {extra:.0f} MB more than the loaded process"
+    )
+    print(f"{'a loop over samples':<40}{by_samples:>7.2f} s")
+    print(f"{'a loop over single images and samples':<40}{single:>7.0f} s (from {len(few)} × {draws})")
+
+
+def a_step(model: VAE, x: Tensor) -> Callable[[], object]:
+    player = Player(lambda x: -elbo(model, x).value, fused_adam(model))
+    return lambda: step(player, (x,))
+
+
+def bench_convolutions() -> None:
+    print(f"\n{'a step of 100 pictures':<40}{'channels last':>16}{'plain':>12}")
+    for image, channels, hidden in (((1, 28, 28), (16, 32), ()), ((1, 24, 48), (16, 32, 32), (128,))):
+        x = torch.bernoulli(torch.full((100, *image), 0.3))
+        works = {}
+        for layout in (torch.channels_last, torch.contiguous_format):
+            model = convolutional_vae(image, channels, hidden, LATENT)
+            model.to(memory_format=layout)
+            works[str(layout)] = a_step(model, x)
+        with validation(False):
+            last, plain = (1e3 * median for median in medians(works, 15).values())
+        print(f"{'convolutional VAE, ' + ' × '.join(map(str, image)):<40}{last:>13.1f} ms{plain:>9.1f} ms")
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -150,9 +216,16 @@ def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
 
 def main() -> None:
     torch.manual_seed(0)
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    bench_log_p()
+    bench_convolutions()
+    bench_training()
+
+
+def bench_training() -> None:
     name, grey = sixty_thousand()
     x = binarize(grey, torch.Generator().manual_seed(0))
-    print(f"{name}, {len(x):,} digits, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"\n{name}, {len(x):,} digits")
     measured = medians(
         {
             "(a) fit as shipped": with_fit(x),
@@ -166,15 +239,6 @@ def main() -> None:
     print(f"\n{'an epoch of 60,000 digits':<40}{'median':>9}{'(a) / this':>12}")
     for label, median in measured.items():
         print(f"{label:<40}{median:>7.2f} s{a / median:>12.2f}")
-
-    few, samples = x[:200], 500
-    evidence = {
-        "chunks of examples": log_p_in_chunks(few, samples),
-        "loop over samples": log_p_one_by_one(few, samples),
-    }
-    print(f"\nlog p(x) of {len(few)} digits, {samples} samples each")
-    for label, median in medians(evidence, 3).items():
-        print(f"{label:<40}{median:>7.2f} s")
 
 
 if __name__ == "__main__":

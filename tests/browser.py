@@ -35,9 +35,14 @@ WIDGETS = {
     "kl_directions": "kl_directions(diagonal_normal(torch.zeros(1).double(), 1.5))",
     "elbo_bar": f"elbo_bar({LINEAR}, torch.ones(2).double())",
     "gradient_clouds": "gradient_clouds()",
+    "likelihood_explorer": "likelihood_explorer(torch.ones(1, 28, 28), torch.rand(1, 28, 28))",
+    "beam_explorer": "beam_explorer(lambda z: (z.sum() + torch.ones(1, 1, 12, 24)).sigmoid(), torch.zeros(2), "
+    "{'volume': torch.ones(2), 'load': torch.eye(2)[0]}, lambda z: Load(0.5, 90.0))",
 }
+PADS = {"filter_pad": ("filter_pad(torch.rand(1, 28, 28))", ".vae-course-kernel")}
 IMPORTS = """import torch
 from vae_course.distributions import diagonal_normal
+from vae_course.data.finite_elements import Load
 from vae_course.exact import LinearGaussian
 from vae_course.widgets import *"""
 
@@ -47,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab over a folder with one notebook for each widget."""
     folder = tmp_path_factory.mktemp("lab")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    for name, expression in WIDGETS.items():
+    for name, expression in {**WIDGETS, **{name: pad for name, (pad, _) in PADS.items()}}.items():
         cell = nbformat.v4.new_code_cell(f"{IMPORTS}\n{expression}")
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), folder / f"{name}.ipynb")
     with socket.socket() as probe:
@@ -93,24 +98,44 @@ def page() -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("name", WIDGETS)
-def test_moving_a_slider_changes_the_picture(name: str, server: str, page: Page, tmp_path: Path) -> None:
+def test_moving_a_slider_changes_the_picture(name: str, server: str, page: Page) -> None:
+    run_notebook(page, server, name)
+    handles = page.locator(".noUi-handle")
+    assert handles.count() >= 1
+    for number in range(handles.count()):
+        before = page.locator(PICTURE).first.get_attribute("src")
+        drag(page, handles.nth(number))
+        wait_for_another_picture(page, before)
+    take_screenshot(page, name)
+
+
+@pytest.mark.parametrize("name", PADS)
+def test_a_click_on_a_pad_changes_the_picture(name: str, server: str, page: Page) -> None:
+    run_notebook(page, server, name)
+    before = page.locator(PICTURE).first.get_attribute("src")
+    page.locator(PADS[name][1]).click(position={"x": 20, "y": 20})
+    wait_for_another_picture(page, before)
+    take_screenshot(page, name)
+
+
+def run_notebook(page: Page, server: str, name: str) -> None:
+    """Open one notebook, run its cell, and wait for its picture."""
     page.goto(f"{server}/lab/tree/{name}.ipynb?reset", wait_until="domcontentloaded")
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(state="attached", timeout=120_000)
     page.wait_for_timeout(1000)  # the kernel is there; its first cell may be run
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    picture = page.locator(PICTURE).first
-    picture.wait_for(timeout=120_000)
-    handles = page.locator(".noUi-handle")
-    assert handles.count() >= 1
-    for number in range(handles.count()):
-        before = picture.get_attribute("src")
-        drag(page, handles.nth(number))
-        page.wait_for_function(
-            "([picture, before]) => document.querySelector(picture).src !== before",
-            arg=[PICTURE, before],
-            timeout=20_000,
-        )
+    page.locator(PICTURE).first.wait_for(timeout=120_000)
+
+
+def wait_for_another_picture(page: Page, before: str | None) -> None:
+    """Return once the first picture is no longer the one before."""
+    changed = "([picture, before]) => document.querySelector(picture).src !== before"
+    page.wait_for_function(changed, arg=[PICTURE, before], timeout=20_000)
+
+
+def take_screenshot(page: Page, name: str) -> None:
+    """Keep what is on the screen, if a folder for that is named."""
     if folder := os.environ.get("VAE_COURSE_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import pickle
 import shutil
 import socket
 import struct
@@ -29,11 +30,13 @@ from vae_course.data.images import (
     ImageSet,
     binarize,
     data_folder,
+    dequantize,
     digits,
     digits_8x8,
     fixed_binarization,
     from_torchvision,
     mnist_5k,
+    quantize,
     shift,
     split,
 )
@@ -210,7 +213,7 @@ def test_the_digits_of_the_lectures_are_four_thousand_and_one_thousand(mnist: Im
     assert rows[0] | rows[1] == rows[2]
 
 
-# --- binarization and shifts
+# --- binarization
 
 
 def test_binary_pixels_are_drawn_with_the_grey_value_as_their_probability() -> None:
@@ -238,6 +241,103 @@ def test_the_fixed_binarization_never_moves() -> None:
     torch.manual_seed(2)
     assert fixed_binarization(grey).equal(first)
     assert 0 < first.mean() < 1
+
+
+# --- grey levels
+
+
+def message(call: Callable[[], object]) -> str:
+    """The message of the ValueError that the call raises, which must be one line."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("levels", [2, 3, 16, 256])
+def test_pictures_are_rounded_to_the_nearest_grey_level(levels: int, dtype: torch.dtype) -> None:
+    pictures = torch.rand(2, 3, 20, 20, generator=seeded(0), dtype=dtype)
+    pictures[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    grid = torch.arange(levels, dtype=dtype) / (levels - 1)
+    rounded = quantize(pictures, levels)
+    assert (rounded.shape, rounded.dtype) == (pictures.shape, dtype)
+    assert torch.isin(rounded, grid).all()
+    nearest = (pictures[..., None] - grid).abs().amin(-1)
+    torch.testing.assert_close((rounded - pictures).abs(), nearest, atol=1e-6, rtol=0)
+    assert quantize(rounded, levels).equal(rounded)
+    assert rounded[0, 0, 0, :2].tolist() == [0.0, 1.0]
+
+
+def test_bytes_are_256_grey_levels_already(mnist: ImageSet) -> None:
+    assert quantize(mnist.images[:200], 256).equal(mnist.images[:200])
+
+
+@pytest.mark.parametrize("levels", [1, 0, -2])
+def test_pictures_are_not_rounded_to_fewer_than_two_levels(levels: int) -> None:
+    text = message(lambda: quantize(torch.rand(2, 1, 3, 3), levels))
+    assert f"to {levels} grey levels" in text
+    assert "2 or more" in text
+
+
+def test_what_is_not_pictures_is_not_rounded() -> None:
+    assert "divide bytes by 255" in message(lambda: quantize(torch.full((2, 1, 3, 3), 255.0), 256))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 10, 256])
+def test_a_dequantised_level_lies_uniformly_in_its_share(levels: int) -> None:
+    number = torch.arange(levels).double().expand(4000, 1, 1, levels)
+    spread = dequantize(number / (levels - 1), levels, seeded(0))
+    assert (spread.shape, spread.dtype) == (number.shape, torch.float64)
+    u = spread * levels - number
+    assert -1e-12 < float(u.min()) < 0.01
+    assert 0.99 < float(u.max()) < 1
+    assert abs(float(u.mean()) - 0.5) < 5 / sqrt(12 * u.numel())
+    assert float(u.var()) == pytest.approx(1 / 12, rel=0.05)
+    assert float(u.flatten()[1:].mul(u.flatten()[:-1]).mean()) == pytest.approx(0.25, abs=0.02), "drawn together"
+
+
+@pytest.mark.parametrize("levels", [2, 3, 10, 255, 256])
+def test_dequantising_is_undone_by_the_whole_part(levels: int) -> None:
+    grey = quantize(torch.rand(5, 3, 50, 50, generator=seeded(0), dtype=torch.float64), levels)
+    spread = dequantize(grey, levels, seeded(1))
+    assert ((spread >= 0) & (spread < 1)).all()
+    assert ((spread * levels).floor() / (levels - 1)).equal(grey)
+
+
+def test_dequantised_pictures_in_single_precision_stay_in_their_share_too() -> None:
+    """255 + u is rounded to 256 for about one u in 130,000; four million are drawn."""
+    spread = dequantize(torch.ones(1, 1, 2000, 2000), 256, seeded(0))
+    assert spread.dtype == torch.float32
+    assert spread.min() >= 255 / 256
+    assert spread.max() < 1, "a pixel left [0, 1)"
+
+
+def test_dequantising_uses_its_own_generator_alone_and_leaves_its_input() -> None:
+    grey = quantize(torch.rand(2, 1, 8, 8, generator=seeded(0)), 4)
+    copy, before = grey.clone(), torch.get_rng_state()
+    first = dequantize(grey, 4, seeded(3))
+    assert torch.get_rng_state().equal(before)
+    assert grey.equal(copy)
+    assert dequantize(grey, 4, seeded(3)).equal(first)
+    assert not dequantize(grey, 4, seeded(4)).equal(first)
+
+
+@pytest.mark.parametrize("value", [0.5, 0.335, nan, -1 / 3, -1.0, 4 / 3, 2.0])
+def test_pictures_off_the_grid_are_not_dequantised(value: float) -> None:
+    pictures = torch.ones(2, 1, 3, 3)
+    pictures[1, 0, 2, 1] = value
+    text = message(lambda: dequantize(pictures, 4, seeded(0)))
+    assert "not of 4 grey levels" in text
+    assert "quantize" in text
+
+
+@pytest.mark.parametrize("levels", [1, 0])
+def test_pictures_are_not_dequantised_from_fewer_than_two_levels(levels: int) -> None:
+    assert f"{levels} grey levels" in message(lambda: dequantize(torch.zeros(2, 1, 3, 3), levels, seeded(0)))
+
+
+# --- shifts
 
 
 def moved(picture: Tensor, down: int, right: int) -> Tensor:
@@ -525,6 +625,90 @@ def test_a_download_that_fails_is_named_within_its_timeout(
     assert str(raw.parents[1]) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert socket.getdefaulttimeout() == before
+
+
+# CIFAR-10 comes pickled, five files to train on and one to test on, beside one with the names of the classes.
+CIFAR_PICTURES = {"test_batch": 3} | {f"data_batch_{i}": 2 for i in range(1, 6)}
+
+
+def cifar_bytes(name: str) -> Tensor:
+    """The made-up pictures of one file: [n, 3, 32, 32] bytes."""
+    n, seed = CIFAR_PICTURES[name], list(CIFAR_PICTURES).index(name)
+    return torch.randint(256, (n, 3, 32, 32), generator=seeded(seed), dtype=torch.uint8)
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small set in the format of CIFAR-10, which torchvision and the package take for the true one."""
+    monkeypatch.setenv("VAE_COURSE_DATA", str(tmp_path))
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    md5 = {}
+    for name in (*CIFAR_PICTURES, "batches.meta"):
+        if name == "batches.meta":
+            entry: dict[str, object] = {"label_names": [f"class {i}" for i in range(10)]}
+        else:
+            entry = {"data": cifar_bytes(name).flatten(1).numpy(), "labels": [3, 1, 9][: CIFAR_PICTURES[name]]}
+        content = pickle.dumps(entry)
+        (folder / name).write_bytes(content)
+        md5[name] = hashlib.md5(content).hexdigest()
+    train_list = [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)]
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", train_list)
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": md5["batches.meta"]})
+    known = images.ON_REQUEST["CIFAR10"]._replace(examples={True: 10, False: 3})
+    monkeypatch.setitem(images.ON_REQUEST, "CIFAR10", known)
+    return folder
+
+
+@pytest.mark.usefixtures("cifar")
+def test_coloured_pictures_on_disk_are_read() -> None:
+    train, test = from_torchvision("CIFAR10", train=True), from_torchvision("CIFAR10", train=False)
+    assert (train.name, train.shape, train.labels.tolist()) == ("CIFAR10", (3, 32, 32), [3, 1] * 5)
+    assert (len(train), test.labels.tolist()) == (10, [3, 1, 9])
+    assert (test.images * 255).round().equal(cifar_bytes("test_batch").float())
+    by_file = torch.cat([cifar_bytes(f"data_batch_{i}") for i in range(1, 6)])
+    assert (train.images * 255).round().equal(by_file.float())
+    assert (train.images.dtype, train.labels.dtype) == (torch.float32, torch.int64)
+    assert train.images.is_contiguous()
+    assert quantize(train.images, 256).equal(train.images)
+
+
+def test_coloured_pictures_of_another_number_are_refused(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = images.ON_REQUEST["CIFAR10"]._replace(examples={True: 50_000, False: 10_000})
+    monkeypatch.setitem(images.ON_REQUEST, "CIFAR10", known)
+    text = message(lambda: from_torchvision("CIFAR10", train=True))
+    assert "altered" in text
+    assert str(cifar) in text
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+def test_an_altered_file_of_coloured_pictures_is_named(name: str, cifar: Path) -> None:
+    with (cifar / name).open("ab") as file:
+        file.write(b"\0")
+    text = message(lambda: from_torchvision("CIFAR10", train=True))
+    assert "damaged" in text
+    assert f"delete {cifar}" in text
+    assert "coloured_sprites()" in text
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+def test_coloured_pictures_of_which_a_file_is_missing_are_not_there(name: str, cifar: Path) -> None:
+    (cifar / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"download=True.*coloured_sprites\(\)") as caught:
+        from_torchvision("CIFAR10", train=True)
+    assert str(cifar) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_download_of_coloured_pictures_that_fails_is_named(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (cifar / "test_batch").unlink()
+    with server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as address:
+        monkeypatch.setattr(datasets.CIFAR10, "url", address)
+        with pytest.raises(ConnectionError, match=r"could not be downloaded.*404.*coloured_sprites\(\)") as caught:
+            from_torchvision("CIFAR10", train=True, download=True, timeout=1.0)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_data_folder_is_named_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

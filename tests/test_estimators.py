@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import log, log2, prod
 
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
 from vae_course import estimators
 from vae_course.data.toys import linear_gaussian
 from vae_course.distributions import diagonal_normal
 from vae_course.estimators import (
+    RateDistortion,
     active_units,
+    bits_per_dimension,
     kl_per_latent,
     log_evidence,
     mean_elbo,
     posterior_means,
+    rate_distortion,
 )
 from vae_course.exact import LinearGaussian, WithPosterior
 from vae_course.models.vae import mlp_vae
@@ -149,6 +152,143 @@ def test_the_mean_elbo_averages_its_draws() -> None:
     draws = torch.stack([elbo(bound, x).value.mean() for _ in range(2000)])
     many = mean_elbo(bound, x, samples=2000)["elbo"]
     assert abs(many - float(draws.mean())) < 5 * float(draws.std()) * (2 / 2000) ** 0.5
+
+
+def factorised(x: Tensor) -> Independent[Normal]:
+    """A q over two latents that differs between examples and is not the posterior."""
+    mean = torch.stack([0.3 * x[:, 0], -0.2 * x[:, 1]], -1)
+    return diagonal_normal(mean, torch.stack([0.4 + 0.1 * x[:, 2].abs(), 0.5 + 0.0 * x[:, 3]], -1))
+
+
+def test_rate_and_distortion_are_those_of_the_exact_model() -> None:
+    """The rate is the KL, without noise; the distortion of many draws is -(ELBO + KL) of the closed form."""
+    model, x = known_model()
+    bound = WithPosterior(model, factorised)
+    kl = kl_divergence(factorised(x), model.prior())
+    draws = torch.stack([rate_distortion(bound, x).distortion for _ in range(200)])
+    many = rate_distortion(bound, x, samples=1000)
+    assert RateDistortion._fields == ("rate", "distortion")
+    assert many.rate.shape == many.distortion.shape == (6,)
+    torch.testing.assert_close(many.rate, kl)
+    exact = -(model.elbo(x, factorised(x)) + kl)
+    assert ((many.distortion - exact).abs() < 5 * draws.std(0) / 1000**0.5).all()
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 1000])
+def test_rate_and_distortion_sum_to_minus_the_elbo_in_the_order_of_x(chunk: int) -> None:
+    """Where the likelihood ignores z, the ELBO has no noise."""
+    x = torch.randn(10, 2).double()
+    deaf = WithPosterior(LinearGaussian(torch.zeros(2, 1).double(), torch.zeros(2).double(), 2.0), one_latent)
+    parts, terms = rate_distortion(deaf, x, samples=2, chunk=chunk), elbo(deaf, x)
+    torch.testing.assert_close(parts.rate + parts.distortion, -terms.value)
+    torch.testing.assert_close(parts.rate, terms.kl)
+    torch.testing.assert_close(parts.distortion, -terms.log_likelihood)
+
+
+def one_latent(x: Tensor) -> Distribution:
+    return diagonal_normal(x[:, :1], 0.5)
+
+
+def test_the_distortion_is_the_mean_over_draws() -> None:
+    model, x = known_model()
+    bound = WithPosterior(model, factorised)
+    torch.manual_seed(5)
+    by_hand = -torch.stack([elbo(bound, x).log_likelihood for _ in range(3)]).mean(0)
+    torch.manual_seed(5)
+    torch.testing.assert_close(rate_distortion(bound, x, samples=3).distortion, by_hand)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.4])
+def test_the_mean_rate_is_the_information_of_z_about_x_and_how_far_all_z_lie_from_the_prior(factor: float) -> None:
+    """E[KL(q(z|x) || p(z))] = I(x; z) + KL(q(z) || p(z)); only for the exact posterior is the last term 0."""
+    model, x = known_model(n=20_000)
+    q = (widened(model, factor) if factor > 1 else model).posterior(x)
+    assert isinstance(q, MultivariateNormal)
+    noise, identity = q.covariance_matrix[0], torch.eye(2).double()
+    spread = identity - model.posterior(x[:1]).covariance_matrix[0]  # of the means, for x drawn from the model
+    offset = torch.full((2,), 0.05 if factor > 1 else 0.0).double()
+    every_z = MultivariateNormal(offset, spread + noise)
+    information = 0.5 * float(torch.logdet(spread + noise) - torch.logdet(noise))
+    off = float(kl_divergence(every_z, MultivariateNormal(torch.zeros(2).double(), identity)))
+    rate = rate_distortion(widened(model, factor) if factor > 1 else model, x, chunk=20_000).rate
+    assert abs(float(rate.mean()) - information - off) < 5 * float(rate.std()) / 20_000**0.5
+    assert off == pytest.approx(0, abs=1e-12) if factor == 1 else off > 0.001
+
+
+def test_rate_and_distortion_carry_no_gradient() -> None:
+    vae, x = mlp_vae((1, 2, 2), hidden=(4,), latent=2), torch.ones(5, 1, 2, 2)
+    parts = rate_distortion(vae, x, samples=2, chunk=2)
+    assert not parts.rate.requires_grad
+    assert not parts.distortion.requires_grad
+    assert parts.rate.dtype == torch.float32
+
+
+@pytest.mark.parametrize("samples", [0, -1])
+def test_a_distortion_needs_a_draw(samples: int) -> None:
+    model, x = known_model()
+    for call in (rate_distortion, mean_elbo):
+        with pytest.raises(ValueError, match=f"{samples} samples.*at least 1") as caught:
+            call(model, x, samples)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_mean_elbo_is_the_mean_of_rate_and_distortion() -> None:
+    model, x = known_model()
+    bound = WithPosterior(model, factorised)
+    torch.manual_seed(5)
+    means = mean_elbo(bound, x, samples=3, chunk=4)
+    torch.manual_seed(5)
+    rate, distortion = rate_distortion(bound, x, samples=3, chunk=4)
+    assert list(means) == ["elbo", "log_likelihood", "kl"]
+    assert means["kl"] == pytest.approx(float(rate.mean()))
+    assert means["log_likelihood"] == pytest.approx(-float(distortion.mean()))
+    assert means["elbo"] == pytest.approx(-float((rate + distortion).mean()))
+    assert all(type(mean) is float for mean in means.values())
+
+
+@pytest.mark.parametrize("levels", [1, 2, 10, 256])
+@pytest.mark.parametrize("dimensions", [1, 3072])
+def test_equally_likely_grey_levels_have_the_bits_of_their_number(levels: int, dimensions: int) -> None:
+    log_p = torch.tensor([-dimensions * log(levels)]).double()
+    assert bits_per_dimension(log_p, dimensions).tolist() == pytest.approx([log2(levels)])
+    density = torch.zeros(2, 3).double()  # of the uniform density on [0, 1), of dequantised pictures
+    bits = bits_per_dimension(density, dimensions, levels)
+    assert bits.shape == (2, 3)
+    assert bits.flatten().tolist() == pytest.approx([log2(levels)] * 6)
+
+
+def test_bits_per_dimension_are_linear_in_the_nats() -> None:
+    assert float(bits_per_dimension(torch.tensor(-8 * log(2)), 4)) == pytest.approx(2)
+    assert float(bits_per_dimension(torch.tensor(0.0), 4)) == 0
+    assert float(bits_per_dimension(torch.tensor(4 * log(8)), 4, levels=8)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_bits_of_dequantised_pictures_are_no_fewer_than_those_of_the_grey_levels() -> None:
+    """For q(x) on [0, 1)² with a slope in every cell, and exactly as many where q is constant in each."""
+    levels, fine = 4, 64
+    u = (torch.arange(fine).double() + 0.5) / fine  # the midpoint rule over u, in either direction
+    places = (torch.arange(levels)[:, None] + u).flatten() / levels  # (k + u) / L
+    sloped = torch.exp(2 * places[:, None] - 3 * places * places[:, None])
+    table = torch.rand(levels, levels).double()
+    constant = table.repeat_interleave(fine, 0).repeat_interleave(fine, 1)
+    for density, equal in ((sloped, False), (constant, True)):
+        q = density / density.mean()  # of integral 1
+        cells = q.reshape(levels, fine, levels, fine)
+        probability = cells.mean((1, 3)) / levels**2  # of the grey levels: q integrated over a cell
+        assert float(probability.sum()) == pytest.approx(1)
+        exact = bits_per_dimension(probability.log(), 2)
+        mean = bits_per_dimension(cells.log(), 2, levels).mean((1, 3))
+        if equal:
+            torch.testing.assert_close(mean, exact)
+        else:
+            assert (mean > exact + 1e-4).all()
+
+
+@pytest.mark.parametrize(("dimensions", "levels"), [(0, 1), (-1, 1), (3, 0), (3, -256)])
+def test_bits_need_a_dimension_and_a_level(dimensions: int, levels: int) -> None:
+    with pytest.raises(ValueError, match=f"{dimensions} dimensions and {levels} levels") as caught:
+        bits_per_dimension(torch.zeros(2), dimensions, levels)
+    assert "\n" not in str(caught.value)
 
 
 def made_q(x: Tensor) -> Distribution:

@@ -16,6 +16,8 @@ SHEETS = [
     "evidence_lower_bound",
     "reparameterization",
     "variational_autoencoder",
+    "likelihoods_and_evaluation",
+    "convolutional_vae",
 ]
 RIGHT_ANSWERS = {
     name: answers

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.linalg import subspace_angles
+from scipy.ndimage import label
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -33,6 +35,19 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """
     angles = subspace_angles(a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy())
     return torch.from_numpy(np.rad2deg(angles))
+
+
+def connected_share(density: ArrayLike, threshold: float = 0.5) -> float:
+    """The share of the solid elements that the largest piece holds: 1 for a layout in one piece, 0 for an empty one.
+
+    density: [ny, nx]; an element is solid above `threshold`; pieces hang together by sides, not by corners.
+    Raises ValueError for another shape.
+    """
+    array = np.asarray(density)
+    if array.ndim != 2:
+        raise ValueError(f"connected_share needs one layout [ny, nx]; it was given {list(array.shape)}.")
+    pieces = np.bincount(label(array > threshold)[0].ravel())[1:]
+    return float(pieces.max() / pieces.sum()) if len(pieces) else 0.0
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

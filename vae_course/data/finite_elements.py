@@ -293,6 +293,17 @@ def _checked_density(density: ArrayLike) -> Array:
     return checked
 
 
+def compliance_ratio(density: ArrayLike, load: Load) -> float:
+    """The compliance of a layout over that of the layout that `optimise` finds for its volume and this load.
+
+    1 is as stiff as the optimiser's; a black-and-white layout can be under 1, since grey material is dear under SIMP.
+    Raises ValueError as `respond` does, and for a layout with less than a hundredth of the rectangle filled.
+    """
+    checked = _checked_density(density)
+    ny, nx = checked.shape
+    return compliance(checked, load) / optimise(float(checked.mean()), load, nx, ny).compliance
+
+
 def make_layouts(task: tuple[NDArray[np.float32], int, int, int]) -> tuple[NDArray[np.uint8], Array, Array]:
     """Optimise for each row (volume fraction, load point, angle) of a table [n, 3]: what a worker process does.
 

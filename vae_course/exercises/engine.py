@@ -332,7 +332,9 @@ def ignored_argument(exercise: Exercise, answer: Answer, seed: int) -> str | Non
 
 
 def off_by_a_rule(pairs: list[tuple[Tensor, Tensor]]) -> str | None:
-    """A flipped sign, a mean for a sum, a constant factor or a constant, common to all cases."""
+    """A flipped sign, a mean for a sum, a constant factor or a constant, common to all cases; None for whole numbers."""
+    if not all(right.is_floating_point() for _, right in pairs):
+        return None
     given = torch.cat([g.flatten().double() for g, _ in pairs])
     right = torch.cat([e.flatten().double() for _, e in pairs])
     telling = right.abs() > 1e-6

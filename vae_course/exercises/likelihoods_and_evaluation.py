@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, log, log2, log10, pi
+from math import ceil, log, log2, pi
 
 import torch
 from torch import Generator, Tensor
@@ -45,9 +45,10 @@ def _log_normal_cases(generator: Generator) -> list[Arguments]:
         case(1, 1, 2, 2, log_std=0.3, error=1.0),
         case(3, 3, 2, 2, log_std=-2.0, error=0.1),
         case(3, 1, 1, 1, log_std=0.5, error=1.0),
-        case(2, 3, 5, 4, log_std=-8.0, error=3e-4),
+        case(2, 3, 5, 4, log_std=-6.0, error=2e-3),
         case(2, 1, 3, 2, log_std=6.0, error=1.0),
         case(2, 1, 2, 3, log_std=-3.0, error=0.0),
+        case(2, 1, 20, 20, log_std=-4.0, error=1.0),  # the density rounds to 0
     ]
 
 
@@ -90,6 +91,10 @@ normal_log_likelihood = Exercise(
             "− log σ is missing: without it a large σ costs nothing, and a learned σ grows without end",
         ),
         Mistake(
+            lambda x, mean, log_std: -_squares(x, mean, log_std) - _pixels(x) * log_std,
+            "the ½ before the square and ½ log 2π for every pixel are missing",
+        ),
+        Mistake(
             lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std),
             "− log σ − ½ log 2π is missing, once per pixel: this is only the exponent of the density",
         ),
@@ -108,6 +113,18 @@ normal_log_likelihood = Exercise(
         Mistake(
             lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * (log_std + 2 * CONSTANT),
             "you subtracted log 2π for every pixel: the constant is ½ log 2π",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * 2 * (log_std + CONSTANT),
+            "you divided by 2πσ² for every pixel: the density of one has its root, √(2π) σ",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - x[0, 0].numel() * (log_std + CONSTANT),
+            "you counted height × width pixels: every channel has its own",
+        ),
+        Mistake(
+            lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - x.numel() * (log_std + CONSTANT),
+            "you counted the pixels of the whole batch: x.numel() includes every picture of it",
         ),
         Mistake(
             lambda x, mean, log_std: -0.5 * _squares(x, mean, log_std) - _pixels(x) * (log_std - CONSTANT),
@@ -172,6 +189,22 @@ normal_log_likelihood = Exercise(
             lambda x, mean, log_std: _per_pixel(x, mean, log_std).clamp(max=0).flatten(1).sum(-1),
             "you cut the log-density off at 0: a density, unlike a probability, may exceed 1",
             also=[lambda x, mean, log_std: _log_normal(x, mean, log_std).clamp(max=0)],
+        ),
+        Mistake(
+            lambda x, mean, log_std: _log_normal(x, mean, (log_std.exp() + 1e-6).log()),
+            "you added a small number to σ: log_std.exp() is positive already",
+            also=[
+                lambda x, mean, log_std, small=small: _log_normal(x, mean, (log_std.exp() + small).log())
+                for small in (1e-5, 1e-4, 1e-3)
+            ],
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std).exp().log().flatten(1).sum(-1),
+            "the density rounds to 0 far from the mean, and its logarithm is −∞: write log p down without exp of the square",
+        ),
+        Mistake(
+            lambda x, mean, log_std: _per_pixel(x, mean, log_std).exp().flatten(1).prod(-1).log(),
+            "a product of many densities rounds to 0 or overflows: add their logarithms instead",
         ),
         Mistake(
             lambda x, mean, log_std: _log_normal(x, mean.sigmoid(), log_std),
@@ -240,7 +273,7 @@ def _bits_cases(generator: Generator) -> list[Arguments]:
     return [
         case(4, 784, 256, 2.0),
         case(1, 12, 16, -1.0),
-        case(3, 1, 2, -0.5),
+        case(3, 1, 2, 1.2),
         case(3, 784, 1, -0.1),
         case(5, 3072, 32, -3.0),
         uniform_density,
@@ -259,6 +292,14 @@ bits_per_dimension = Exercise(
         Mistake(
             lambda log_p, dimensions, levels: (log(levels) + log_p / dimensions) / log(2),
             "log p has the wrong sign: bits are minus the logarithm of a probability",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p / dimensions,
+            "log 2 and log L are missing: these are nats per dimension, of a density on [0, 1]",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p.exp().log2() / dimensions + log2(levels),
+            "exp(log p) overflows or underflows for a picture: to change the base of a logarithm divide by log 2",
         ),
         Mistake(
             lambda log_p, dimensions, levels: (-log_p / dimensions - log(levels)) / log(2),
@@ -293,10 +334,6 @@ bits_per_dimension = Exercise(
             "you multiplied by log 2: a nat is 1 / log 2 bits, so divide",
         ),
         Mistake(
-            lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) * log(2) / log10(2),
-            "you divided by the logarithm of 2 to base 10: all logarithms here are natural",
-        ),
-        Mistake(
             lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) / 2 * log(2),
             "you divided by 2: a nat is 1 / log 2 bits",
         ),
@@ -329,10 +366,6 @@ bits_per_dimension = Exercise(
         Mistake(
             lambda log_p, dimensions, levels: -log_p / dimensions / log(2) + levels,
             "you added L itself: per dimension it is log₂ L",
-        ),
-        Mistake(
-            lambda log_p, dimensions, levels: -log_p / dimensions / log(2) - 1 / levels,
-            "you subtracted the width of a cell: its logarithm, −log L, is what joins log p",
         ),
         Mistake(
             lambda log_p, dimensions, levels: (log(levels) - log_p) / log(2),
@@ -390,7 +423,8 @@ def _active_cases(generator: Generator) -> list[Arguments]:
         (-0.5, 0.03 * factor()),
         (0.0, 0.004 * factor()),  # not active; its standard deviation exceeds 0.01
         (0.004, 1.1e-4),  # so does this one, but not its mean absolute deviation
-        (0.0, 5e-5 * factor()),  # only its range does
+        (0.0, 5e-5 * factor()),  # its range does
+        (0.0, 1e-5),  # and so does its range, though none of its numbers
         (0.05, 0.001 * factor()),  # its mean does, but not the square of its mean
         (3.0 * factor(), 0.0),  # the same for all x
         (-2.0 * factor(), 1e-6),
@@ -452,7 +486,10 @@ active_units = Exercise(
         Mistake(
             lambda means, threshold: (means - means.mean()).square().mean(0) > threshold,
             "you subtracted a mean over the latents: each unit has its own mean over the examples, axis 0",
-            also=[lambda means, threshold: (means - means.mean(1, keepdim=True)).square().mean(0) > threshold],
+            also=[
+                lambda means, threshold: (means - means.mean(1, keepdim=True)).square().mean(0) > threshold,
+                lambda means, threshold: means.square().mean(0) - means.mean().square() > threshold,
+            ],
         ),
         Mistake(
             lambda means, threshold: (means - means.mean(0)).abs().mean(0) > threshold,
@@ -469,6 +506,19 @@ active_units = Exercise(
         Mistake(
             lambda means, threshold: means.mean(0).abs() > threshold,
             "you compared the size of the mean over x with the threshold: take the variance over x",
+        ),
+        Mistake(
+            lambda means, threshold: (means.abs() > threshold).any(0),
+            "you asked whether some mean exceeds the threshold: take the variance over x",
+            also=[lambda means, threshold: means.amax(0) > threshold],
+        ),
+        Mistake(
+            lambda means, threshold: means.var(0) / means.var(0).sum() > threshold,
+            "you took each unit's share of the whole variance: the threshold is for the variance itself",
+        ),
+        Mistake(
+            lambda means, threshold: means.square().mean(0) - means.mean(0) > threshold,
+            "the mean is not squared: the variance is the mean square minus the square of the mean",
         ),
         Mistake(
             lambda means, threshold: means.abs().mean(0) > threshold,
@@ -524,6 +574,9 @@ active_units = Exercise(
 # 4. log p(x) in chunks
 
 
+NOTHING = torch.tensor(-torch.inf, dtype=torch.float64)  # the log of a sum that has not begun
+
+
 class Sampler:
     """Hands out the rows of log-weights in order, [k, batch], as often as it is called."""
 
@@ -547,6 +600,10 @@ def _log_sum(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts).logsumexp(0)
 
 
+def _log_sums(parts: list[Tensor]) -> Tensor:
+    return torch.stack([p.logsumexp(0) for p in parts])
+
+
 def _log_mean(parts: list[Tensor]) -> Tensor:
     return torch.stack([p.logsumexp(0) - log(len(p)) for p in parts])
 
@@ -565,9 +622,11 @@ def _log_evidence_cases(generator: Generator) -> list[Arguments]:
         rows = slope * chunks_before + normal(generator, samples + chunk, 2)
         return Sampler(rows, chunk), samples, chunk
 
+    apart = torch.tensor([-900.0, 0.0, 900.0], dtype=torch.float64)  # examples of very different sizes
     return [
         case(10, 4, 3),
         case(8, 4, 1),
+        (Sampler(apart + normal(generator, 10, 3), 4), 6, 4),
         case(11, 5, 2, -900.0),
         case(11, 5, 2, 900.0),
         drifting(7, 3, 800.0),
@@ -606,6 +665,26 @@ def _largest_of_the_first(draw: Sampler, samples: int, chunk: int) -> Tensor:
     return top + (torch.cat(parts) - top).exp().sum(0).log() - log(samples)
 
 
+def _largest_so_far(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    top, total = NOTHING, torch.zeros((), dtype=torch.float64)
+    for part in _chunks(draw, samples, chunk):
+        top = torch.maximum(top, part.max(0).values)
+        total = total + (part - top).exp().sum(0)
+    return top + total.log() - log(samples)
+
+
+def _largest_of_the_batch(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    log_weights = torch.cat(_chunks(draw, samples, chunk))
+    return log_weights.max() + (log_weights - log_weights.max()).exp().mean(0).log()
+
+
+def _log_of_samples_each_time(draw: Sampler, samples: int, chunk: int) -> Tensor:
+    total = NOTHING
+    for part in _chunks(draw, samples, chunk):
+        total = torch.logaddexp(total, part.logsumexp(0)) - log(samples)
+    return total
+
+
 def _halving(draw: Sampler, samples: int, chunk: int) -> Tensor:
     running, *others = _log_mean(_chunks(draw, samples, chunk)).unbind()
     for other in others:
@@ -618,8 +697,6 @@ def _weighted(draw: Sampler, samples: int, chunk: int) -> Tensor:
     return (log_weights.softmax(0) * log_weights).sum(0)
 
 
-NOTHING = torch.tensor(-torch.inf, dtype=torch.float64)
-
 log_evidence_in_chunks = Exercise(
     "log_evidence_in_chunks",
     _log_evidence,
@@ -629,6 +706,10 @@ log_evidence_in_chunks = Exercise(
             lambda draw, samples, chunk: _log_mean(_chunks(draw, samples, chunk)).mean(0),
             "you averaged the chunks' log-mean-exps: that is the bound for k = chunk draws, and more chunks do not tighten it; "
             "add up weights, not their logarithms",
+            also=[
+                lambda draw, samples, chunk: _log_mean(_whole_chunks(draw, samples, chunk)).mean(0),
+                lambda draw, samples, chunk: (_log_sums(_chunks(draw, samples, chunk)) - log(chunk)).mean(0),
+            ],
         ),
         Mistake(
             lambda draw, samples, chunk: torch.stack(
@@ -643,10 +724,7 @@ log_evidence_in_chunks = Exercise(
             also=[
                 lambda draw, samples, chunk: _log_sum(_whole_chunks(draw, samples, chunk)) - log(samples),
                 lambda draw, samples, chunk: _running(_whole_chunks(draw, samples, chunk), NOTHING) - log(samples),
-                lambda draw, samples, chunk: (
-                    torch.stack([p.logsumexp(0) for p in _whole_chunks(draw, samples, chunk)]).logsumexp(0)
-                    - log(samples)
-                ),
+                lambda draw, samples, chunk: _log_sums(_whole_chunks(draw, samples, chunk)).logsumexp(0) - log(samples),
             ],
         ),
         Mistake(
@@ -666,12 +744,26 @@ log_evidence_in_chunks = Exercise(
         Mistake(
             lambda draw, samples, chunk: _log_sum(_with_whole_last(draw, samples, chunk)) - log(samples),
             "you drew a whole chunk at the end, more weights than samples, and divide by samples: ask for what is left only",
+            also=[
+                lambda draw, samples, chunk: (
+                    _log_sum([draw(min(chunk, samples)) for _ in range(0, samples, chunk)]) - log(samples)
+                ),
+                lambda draw, samples, chunk: (
+                    _log_sum([draw(chunk) for _ in range(samples // chunk + 1)]) - log(samples)
+                ),
+            ],
         ),
         Mistake(
             lambda draw, samples, chunk: (
                 _log_mean(_with_whole_last(draw, samples, chunk)).logsumexp(0) - log(ceil(samples / chunk))
             ),
             "you drew a whole chunk at the end: ask for what is left only, so that exactly samples weights are drawn",
+            also=[
+                lambda draw, samples, chunk: (
+                    _log_mean([draw(chunk) for _ in range(samples // chunk + 1)]).logsumexp(0)
+                    - log(samples // chunk + 1)
+                ),
+            ],
         ),
         Mistake(
             lambda draw, samples, chunk: (
@@ -686,6 +778,18 @@ log_evidence_in_chunks = Exercise(
         Mistake(
             lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) + log(samples),
             "you added log samples: dividing by samples subtracts it",
+        ),
+        Mistake(
+            _log_of_samples_each_time,
+            "you subtracted log samples at every chunk, so that the first ones are divided again and again: once, at the end",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) - log(ceil(samples / chunk) * chunk),
+            "you divided by whole chunks, though the last may be smaller: divide the sum of all weights by samples",
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sums(_chunks(draw, samples, chunk)).sum(0) - log(samples),
+            "you added the logarithms of the chunks' sums, which multiplies the sums: logaddexp or logsumexp adds them",
         ),
         Mistake(
             lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)) - log(chunk),
@@ -714,6 +818,14 @@ log_evidence_in_chunks = Exercise(
             "you subtracted the largest log weight of the first chunk throughout: a later one may lie far from it; use logaddexp",
         ),
         Mistake(
+            _largest_so_far,
+            "when a chunk brings a larger log weight, the sum so far must be scaled to it: use logaddexp, which does that",
+        ),
+        Mistake(
+            _largest_of_the_batch,
+            "you subtracted the largest log weight of the whole batch: examples differ, subtract each one's own, or use logsumexp",
+        ),
+        Mistake(
             lambda draw, samples, chunk: (
                 _running(_chunks(draw, samples, chunk), torch.zeros((), dtype=torch.float64)) - log(samples)
             ),
@@ -726,6 +838,9 @@ log_evidence_in_chunks = Exercise(
         Mistake(
             lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).mean(0),
             "this is the mean of the log weights, the ELBO: not the log of the mean",
+            also=[
+                lambda draw, samples, chunk: torch.stack([p.mean(0) for p in _chunks(draw, samples, chunk)]).mean(0),
+            ],
         ),
         Mistake(
             lambda draw, samples, chunk: draw(samples).logsumexp(0) - log(samples),
@@ -740,10 +855,6 @@ log_evidence_in_chunks = Exercise(
             lambda draw, samples, chunk: _log_sum([draw(chunk) for _ in range(samples)]) - log(samples * chunk),
             "you drew samples chunks: samples is the number of weights in all",
             also=[lambda draw, samples, chunk: _log_sum([draw(chunk) for _ in range(samples)]) - log(samples)],
-        ),
-        Mistake(
-            lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).max(0).values,
-            "this is the largest log weight only; all of them count",
         ),
         Mistake(
             _weighted,
@@ -860,14 +971,43 @@ def _with_beta(measure: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> A
     return answer
 
 
-def _without_constant(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-    (a, b), left = _fit(loss, torch.stack([distortion, rate], -1))
-    return b / a, left.std() / loss.std()
+def _without_constant(
+    measure: Callable[[Tensor, Tensor], Tensor], of_loss: Callable[[Tensor], Tensor] = lambda loss: loss
+) -> Answer:
+    """A fit of the loss by the two parts alone, and a measure of (what is left, the loss)."""
+
+    def answer(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        (a, b), left = _fit(of_loss(loss), torch.stack([distortion, rate], -1))
+        return b / a, measure(left, loss)
+
+    return answer
 
 
-def _without_constant_root_mean_square(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-    (a, b), left = _fit(loss, torch.stack([distortion, rate], -1))
-    return b / a, left.square().mean().sqrt() / loss.std(correction=0)
+def _first_weight_one(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    b = _slope(loss - distortion, rate)
+    return b, (loss - distortion - b * rate).std() / loss.std()
+
+
+def _correlations(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    correlation = torch.corrcoef(torch.stack([loss, distortion, rate]))[0]
+    return correlation[2] / correlation[1], _effective_beta(loss, distortion, rate)[1]
+
+
+def _left_at_weight_one(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    beta, _ = _beta(loss, distortion, rate)
+    return beta, (loss - distortion - beta * rate).std() / loss.std()
+
+
+def _left_without_constant(
+    measure: Callable[[Tensor, Tensor], Tensor],
+) -> Answer:
+    """The right fit, and a measure of (the loss without its two parts but with its constant, the loss)."""
+
+    def answer(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        (a, b, _), _ = _fit(loss, _design(distortion, rate))
+        return b / a, measure(loss - a * distortion - b * rate, loss)
+
+    return answer
 
 
 effective_beta = Exercise(
@@ -886,22 +1026,43 @@ effective_beta = Exercise(
         Mistake(_with_beta(lambda a, b, distortion, rate: a), "this is a, the weight of the distortion: β is b / a"),
         Mistake(_with_beta(lambda a, b, distortion, rate: -b / a), "the sign of β is flipped: it is b / a"),
         Mistake(
-            _with_beta(lambda a, b, distortion, rate: b / (a + b)),
-            "you divided b by a + b, its share of the weights: β is b / a",
-        ),
-        Mistake(
             _with_beta(lambda a, b, distortion, rate: b * rate.std() / (a * distortion.std())),
             "you compared how much the two terms vary, b sd(rate) and a sd(distortion): β is the ratio of the weights, b / a",
+            also=[_with_beta(lambda a, b, distortion, rate: (b * rate).std() / (a * distortion).std())],
         ),
         Mistake(
             _with_beta(lambda a, b, distortion, rate: (b * rate).mean() / (a * distortion).mean()),
             "you compared the sizes of the two terms: β is the ratio of their weights, b / a",
         ),
         Mistake(
-            _without_constant,
+            _without_constant(lambda left, loss: left.std() / loss.std()),
             "the constant c is missing from the fit: a loss may hold terms that depend on neither part, such as ½ log 2π",
             also=[
-                _without_constant_root_mean_square,
+                _without_constant(lambda left, loss: left.square().mean().sqrt() / loss.std()),
+                _without_constant(lambda left, loss: left.square().mean().sqrt() / loss.std(correction=0)),
+                _without_constant(lambda left, loss: left.norm() / loss.norm()),
+                _without_constant(lambda left, loss: left.std()),
+                _without_constant(lambda left, loss: left.std() / loss.std(), lambda loss: loss - loss.mean()),
+            ],
+        ),
+        Mistake(
+            _first_weight_one,
+            "you took 1 for the weight a of the distortion: a mean over pixels or a missing ½ gives it another; fit it too",
+        ),
+        Mistake(
+            _correlations,
+            "this is a ratio of two correlations: β is the ratio of the weights of a fit, b / a",
+        ),
+        Mistake(
+            _left_at_weight_one,
+            "you computed what is left with the weights 1 and β: the fit has a and b",
+        ),
+        Mistake(
+            _left_without_constant(lambda left, loss: left.square().mean().sqrt() / loss.std(correction=0)),
+            "the constant c is still in what is left: subtract the whole fit from the loss",
+            also=[
+                _left_without_constant(lambda left, loss: left.square().mean().sqrt() / loss.std()),
+                _left_without_constant(lambda left, loss: left.norm() / loss.norm()),
             ],
         ),
         Mistake(
@@ -964,10 +1125,6 @@ effective_beta = Exercise(
             ],
         ),
         Mistake(
-            _with_residual(lambda left, loss: left.abs().max()),
-            "you took the largest error for the residual: take the standard deviation of what is left, over that of the loss",
-        ),
-        Mistake(
             _with_residual(lambda left, loss: left.norm() / loss.norm()),
             "you divided the residual by the size of the loss, its mean included: divide by its standard deviation",
             also=[
@@ -979,10 +1136,6 @@ effective_beta = Exercise(
         Mistake(
             _with_residual(lambda left, loss: left.std() / (loss - left).std()),
             "you divided by the standard deviation of the fit: divide by that of the loss",
-        ),
-        Mistake(
-            _with_residual(lambda left, loss: left.norm()),
-            "the residual is the length of what is left: take its standard deviation, over that of the loss",
         ),
         Mistake(
             _with_residual(lambda left, loss: (left[:, None] + loss - loss[:, None]).std() / loss.std()),

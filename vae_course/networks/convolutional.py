@@ -29,15 +29,14 @@ class ConvolutionalEncoder(nn.Module):
         for given, made in pairwise((image[0], *channels)):
             layers += [nn.Conv2d(given, made, kernel_size=3, stride=2, padding=1), activation()]
         features = prod(smallest(image, channels))
-        self.convolutions = nn.Sequential(*layers, nn.Flatten()).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
         self.dense = mlp(features, *hidden, outputs, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises ValueError if x does not end in the shape of a picture, or has another number type than the weights."""
         check_pictures(x, self.image, self.convolutions)
-        pictures = x.reshape(-1, *self.image).contiguous(memory_format=torch.channels_last)
-        features = self.convolutions(pictures).unflatten(0, x.shape[:-3])
-        return self.dense(features)  # type: ignore[no-any-return]
+        outputs = self.dense(self.convolutions(x.reshape(-1, *self.image)))
+        return outputs.reshape(*x.shape[:-3], outputs.shape[-1])  # type: ignore[no-any-return]
 
 
 class ConvolutionalDecoder(nn.Module):
@@ -61,13 +60,13 @@ class ConvolutionalDecoder(nn.Module):
         layers: list[nn.Module] = []
         for given, made in pairwise((*reversed(channels), image[0])):
             layers += [nn.ConvTranspose2d(given, made, kernel_size=4, stride=2, padding=1), activation()]
-        self.convolutions = nn.Sequential(*layers[:-1]).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Tensor) -> Tensor:
         """z: [..., code] → [..., *image]."""
         small = self.dense(z.reshape(-1, z.shape[-1])).unflatten(-1, self.small)
-        images = self.convolutions(small.contiguous(memory_format=torch.channels_last))
-        return images.contiguous().unflatten(0, z.shape[:-1])  # type: ignore[no-any-return]
+        images = self.convolutions(small)
+        return images.reshape(*z.shape[:-1], *images.shape[1:])  # type: ignore[no-any-return]
 
 
 def convolutional_networks(
@@ -87,6 +86,8 @@ def convolutional_networks(
     """
     encoder = ConvolutionalEncoder(image, channels, hidden, outputs, activation)
     decoder = ConvolutionalDecoder((numbers * image[0], *image[1:]), channels, hidden, code, activation)
+    for network in (encoder, decoder):
+        network.to(memory_format=torch.channels_last)  # a tenth faster on a processor
     return encoder, decoder
 
 

@@ -5,16 +5,23 @@ the picture stored beside them.
 """
 
 from vae_course.widgets.codes import bottleneck_slider, code_explorer
+from vae_course.widgets.convolution import filter_pad
 from vae_course.widgets.drawing import drawing_pad
 from vae_course.widgets.inference import elbo_bar, gradient_clouds, kl_directions
 from vae_course.widgets.interactive import Interactive
+from vae_course.widgets.layouts import beam_explorer, draw_layout
+from vae_course.widgets.likelihoods import likelihood_explorer
 
 __all__ = [
     "Interactive",
+    "beam_explorer",
     "bottleneck_slider",
     "code_explorer",
+    "draw_layout",
     "drawing_pad",
     "elbo_bar",
+    "filter_pad",
     "gradient_clouds",
     "kl_directions",
+    "likelihood_explorer",
 ]
