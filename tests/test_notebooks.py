@@ -25,6 +25,8 @@ LEAST_CLAIMS = {
     "05_elbo": 25,
     "06_reparameterization": 25,
     "07_variational_autoencoder": 10,
+    "08_likelihoods_and_evaluation": 25,
+    "09_convolutional_vae": 25,
 }
 
 
@@ -108,7 +110,7 @@ def course(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("number", ["01", "03", "04", "05", "06", "07"])
+@pytest.mark.parametrize("number", ["01", "03", "04", "05", "06", "07", "08", "09"])
 def test_an_unsolved_sheet_reports_every_exercise_as_not_done(
     course: Path, number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,7 +157,7 @@ def test_a_students_copy_is_never_overwritten(course: Path) -> None:
 
 
 def test_an_unknown_number_is_told_the_known_ones() -> None:
-    with pytest.raises(SystemExit, match=r"no lecture '99': choose one of 01, 03, 04, 05, 06, 07"):
+    with pytest.raises(SystemExit, match=r"no lecture '99': choose one of 01, 03, 04, 05, 06, 07, 08, 09"):
         notebooks.check("99")
 
 

@@ -28,7 +28,7 @@ from vae_course.data.sprites import (
 )
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=40, database=None)
-SIDES = (20, 28, 32)
+SIDES = (22, 28, 32)
 each_side = pytest.mark.parametrize("side", SIDES)
 
 
@@ -292,7 +292,7 @@ def test_coloured_sprites_of_the_same_number_are_the_same_at_every_call() -> Non
 def test_coloured_sprites_come_by_default_as_six_thousand_and_one_thousand() -> None:
     train, held_out = coloured_sprites()
     assert (train.pictures.shape, held_out.pictures.shape) == ((6000, 3, 32, 32), (1000, 3, 32, 32))
-    assert coloured_sprites(1, 1, side=20).train.shape == (3, 20, 20)
+    assert coloured_sprites(1, 1, side=22).train.shape == (3, 22, 22)
 
 
 def test_all_coloured_sprites_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,7 +425,7 @@ def test_a_side_that_is_odd_or_too_small_is_refused(side: int) -> None:
     ):
         text = message(call)
         assert f"{side} × {side}" in text
-        assert "even side from 20" in text
+        assert "even side from 22" in text
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from vae_course import __version__, training
 from vae_course.data.batches import Batches
-from vae_course.training import Player, checksum, fit, load, save
+from vae_course.training import Player, adam_player, checksum, fit, load, save, step
 
 Batch = tuple[Tensor, ...]
 
@@ -404,3 +404,16 @@ def test_a_checkpoint_with_another_checksum_is_refused(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*nowhere"):
         load(network(0), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_an_adam_player_takes_any_number_of_steps(steps: int) -> None:
+    model = nn.Linear(2, 1)
+    player = adam_player(lambda x: model(x).square().sum(1), model, 1e-2, steps)
+    for _ in range(steps):
+        step(player, (torch.ones(3, 2),))
+
+
+def test_an_adam_player_without_a_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="given 0 steps; it needs at least 1"):
+        adam_player(lambda x: x, nn.Linear(2, 1), 1e-2, 0)

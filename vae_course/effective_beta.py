@@ -35,11 +35,13 @@ def effective_beta(loss: ModelLoss, model: nn.Module, batch: int = 10) -> Effect
 
     loss: a function (model, x) that draws z once, by `model.posterior(x).rsample()`, and returns [batch] numbers or
     one number for the batch; it may use `model.prior()` and `model.likelihood(z)`, nothing else of the model. It is
-    called for pictures drawn from the model, posteriors drawn at random and a batch of `batch` pictures, in float64.
+    called in float64 for batches of `batch` pictures drawn from the model, with diagonal normals drawn at random in
+    place of the model's posterior.
     For one that sums one term over the batch and averages the other, β depends on `batch`.
 
     Raises ValueError for a loss that is not of this form (the residual is above a millionth), for a ≤ 0, and for one
-    that draws z another number of times; TypeError unless posterior and prior are diagonal normals.
+    that draws another number of z a picture; TypeError unless the prior is a diagonal normal; AttributeError for a
+    loss that asks the model for anything else.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -79,6 +81,8 @@ def _probe(loss: ModelLoss, model: nn.Module, batch: int) -> tuple[Tensor, Tenso
             )
         distortion = -model.likelihood(stand_in.latents).log_prob(x)  # type: ignore[operator]
         rate = kl_divergence(stand_in.q, stand_in.prior())
+        if distortion.shape != (batch,):
+            raise ValueError("The loss drew several z for a picture: let it draw z once.")
         if values.ndim == 0:
             return values[None], distortion.mean()[None], rate.mean()[None]
         return values, distortion, rate
@@ -100,7 +104,7 @@ class _StandIn:
     def prior(self) -> Distribution:
         p: Distribution = self.model.prior()
         if not (isinstance(p, Independent) and isinstance(p.base_dist, Normal)):
-            raise TypeError(f"effective_beta needs a diagonal normal prior and posterior, not {type(p).__name__}.")
+            raise TypeError(f"effective_beta needs a model whose prior is a diagonal normal, not {type(p).__name__}.")
         return p
 
     def posterior(self, x: Tensor) -> Distribution:

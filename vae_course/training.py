@@ -42,10 +42,15 @@ def adam_player(loss: Loss, module: nn.Module, rate: float, steps: int, name: st
     """A player that moves `module` by Adam, its learning rate rising to `rate` and falling to 0 in one cycle of `steps`.
 
     Kingma & Ba, arXiv:1412.6980, with β₂ = 0.99, which forgets early gradients sooner and suits short runs; Smith &
-    Topin, arXiv:1708.07120. steps = epochs * len(batches).
+    Topin, arXiv:1708.07120. steps = epochs * len(batches). Raises ValueError for fewer than one step.
     """
+    if steps < 1:
+        raise ValueError(f"adam_player was given {steps} steps; it needs at least 1: epochs * len(batches).")
     adam = torch.optim.Adam(module.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
-    schedule = OneCycleLR(adam, max_lr=rate, total_steps=steps, pct_start=0.2, cycle_momentum=False)
+    if steps < 3:  # too few for a cycle
+        return Player(loss, adam, None, name)
+    rise = max(0.2, 2 / steps)  # OneCycleLR divides by zero where the rise is a single step
+    schedule = OneCycleLR(adam, max_lr=rate, total_steps=steps, pct_start=rise, cycle_momentum=False)
     return Player(loss, adam, schedule, name)
 
 

@@ -272,10 +272,11 @@ def dequantize(grey: Tensor, levels: int, generator: torch.Generator) -> Tensor:
     Raises ValueError unless `grey` holds grey levels only, as `quantize` returns.
     """
     number = grey * (levels - 1)
-    if not torch.allclose(number, number.round(), atol=1e-3):
+    if levels < 2 or not bool(((number - number.round()).abs() < 1e-3).all() & (grey >= 0).all() & (grey <= 1).all()):
         raise ValueError(f"dequantize was given pictures that are not of {levels} grey levels: round them by quantize.")
     noise = torch.rand(grey.shape, generator=generator, device=grey.device, dtype=grey.dtype)
-    return (number.round() + noise) / levels
+    top = torch.nextafter(number.round() + 1, number.new_zeros(()))  # 255 + u can round to 256
+    return torch.minimum(number.round() + noise, top) / levels
 
 
 def fixed_binarization(images: Tensor) -> Tensor:

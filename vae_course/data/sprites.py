@@ -2,7 +2,7 @@
 
 | factor | values |
 |---|---|
-| shape | square, ellipse (2 : 1), equilateral triangle, of equal area |
+| shape | square, ellipse (2 : 1), equilateral triangle, of equal area to a few hundredths |
 | scale | 4 side lengths, from half the largest to the largest |
 | rotation | 8 angles, within the symmetry of the shape: 90°, 180°, 120° |
 | column, row | 8 positions each, two pixels apart |
@@ -124,9 +124,9 @@ def all_factors(sizes: Sequence[int]) -> Tensor:
 def render(factors: Tensor, side: int = 28) -> Tensor:
     """Draw sprites: factors [n, 5] → bytes [n, 1, side, side]; [n, 6], with a colour → [n, 3, side, side].
 
-    Raises ValueError for other factors, values outside the table above, or a side under 20 pixels or odd.
+    Raises ValueError for other factors, values outside the table above, or a side under 22 pixels or odd.
     """
-    sizes = tuple(COLOURED.values())[: factors.shape[-1]]
+    sizes = tuple(COLOURED.values())[: factors.shape[-1] if factors.ndim else 0]
     if (
         factors.ndim != 2
         or len(sizes) < len(FACTORS)
@@ -141,7 +141,7 @@ def render(factors: Tensor, side: int = 28) -> Tensor:
         raise ValueError(
             f"A factor of a sprite is out of range: {', '.join(COLOURED)} take {', '.join(map(str, sizes))} values from 0."
         )
-    shape, scale, rotation, column, row = factors.cpu()[:, :5].unbind(1)
+    shape, scale, rotation, column, row = factors.cpu().long()[:, :5].unbind(1)
     centred = _centred(side)[shape, scale, rotation]  # [n, canvas, canvas]
     middle = (centred.shape[-1] - side) // 2
     pixels = torch.arange(side)
@@ -151,16 +151,16 @@ def render(factors: Tensor, side: int = 28) -> Tensor:
     grey = centred[torch.arange(len(factors))[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
     if factors.shape[1] == len(FACTORS):
         return grey
-    colour = torch.tensor(PALETTE)[factors[:, 5].cpu()]  # [n, 3]
-    return (grey.short() * colour.short()[:, :, None, None]).div(255).round().byte()
+    colour = torch.tensor(PALETTE)[factors[:, 5].cpu().long()]  # [n, 3]
+    return (grey.int() * colour.int()[:, :, None, None]).div(255).round().byte()
 
 
 @lru_cache(maxsize=4)
 def _centred(side: int) -> Tensor:
     """Every shape, scale and rotation in the middle of a canvas wide enough to be moved over: bytes [3, 4, 8, c, c]."""
     reach = STEP * (FACTORS["column"] - 1) // 2  # pixels from the middle to the outermost position
-    if side < 20 or side % 2:
-        raise ValueError(f"Sprites cannot be drawn on {side} × {side} pixels: choose an even side from 20 on.")
+    if side < 22 or side % 2:
+        raise ValueError(f"Sprites cannot be drawn on {side} × {side} pixels: choose an even side from 22 on.")
     canvas = side + 2 * reach
     widest = (side / 2 - reach) / sqrt(4 / (3 * sqrt(3)))  # the root of the area whose triangle just stays inside
     axis = (torch.arange(canvas * FINE) + 0.5) / FINE - canvas / 2

@@ -68,7 +68,7 @@ def continuous_bernoulli(logits: Tensor, event_axes: int = 3) -> Independent[Con
 
 
 class _ContinuousBernoulli(ContinuousBernoulli):
-    """torch's, with a normaliser and a mean that stay exact at large logits (torch clamps λ near 0 and 1)."""
+    """torch's, from logits throughout: torch clamps λ near 0 and 1, and is off at large logits."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -78,8 +78,24 @@ class _ContinuousBernoulli(ContinuousBernoulli):
     @property
     def mean(self) -> Tensor:
         small = self.logits.abs() < 1e-2
-        safe = torch.where(small, torch.ones_like(self.logits), self.logits)
-        return torch.where(small, 0.5 + self.logits / 12, 1 / -torch.expm1(-safe) - 1 / safe)
+        size = torch.where(small, torch.ones_like(self.logits), self.logits.abs())
+        above = 1 / -torch.expm1(-size) - 1 / size
+        return torch.where(small, 0.5 + self.logits / 12, torch.where(self.logits > 0, above, 1 - above))
+
+    @property
+    def variance(self) -> Tensor:
+        e = torch.exp(-self.logits.abs().clamp(min=1e-2))
+        large = 1 / self.logits.square().clamp(min=1e-4) - e / (1 - e).square()
+        return torch.where(self.logits.abs() < 1e-2, torch.full_like(self.logits, 1 / 12), large)
+
+    def entropy(self) -> Tensor:
+        return _log_sinhc(self.logits / 2) - self.logits * (self.mean - 0.5)
+
+    def icdf(self, u: Tensor) -> Tensor:
+        size = self.logits.abs().clamp(min=1e-3)
+        x = 1 + torch.log(u + (1 - u) * torch.exp(-size)) / size  # for l > 0
+        x = torch.where(self.logits < 0, 1 - x, x)
+        return torch.where(self.logits.abs() < 1e-3, u, x).clamp(0, 1)
 
 
 def _log_sinhc(h: Tensor) -> Tensor:
@@ -136,6 +152,10 @@ class _GreyCategorical(Categorical):
         grey = torch.arange(self._steps + 1, dtype=self.logits.dtype, device=self.logits.device) / self._steps
         mean: Tensor = self.probs @ grey
         return mean
+
+    @property
+    def mode(self) -> Tensor:
+        return self.logits.argmax(-1).to(self.logits.dtype) / self._steps
 
 
 def discretized_logistic(parameters: Tensor, levels: int) -> Independent[Distribution]:

@@ -108,7 +108,7 @@ def smallest(image: Sequence[int], channels: Sequence[int]) -> tuple[int, int, i
 
 
 def receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """How many pixels in a row one output of a stack of convolutions depends on: 1 + Σ_l (k_l - 1) Π_{m<l} s_m.
+    """How many pixels wide the patch is that one output of a stack of convolutions sees: 1 + Σ_l (k_l - 1) Π_{m<l} s_m.
 
     Araujo, Norris & Sim, *Computing receptive fields of convolutional neural networks*, Distill (2019), eq. 2.
     kernels, strides: one a layer, first layer first. Raises ValueError unless they are equally many and positive.
