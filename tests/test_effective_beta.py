@@ -196,7 +196,7 @@ def test_a_learned_standard_deviation_is_taken_as_it_stands(shape: tuple[int, ..
 def test_one_error_for_all_pixels_is_refused_where_each_has_its_own_variance() -> None:
     family = NormalWithLearnedStd(IMAGE)
     with torch.no_grad():
-        family.log_std.copy_(torch.linspace(-2, 0, PIXELS).reshape(IMAGE))
+        family.tenth.copy_(torch.linspace(-0.2, 0, PIXELS).reshape(IMAGE))
     model = mlp_vae(IMAGE, (4,), LATENTS, family=family)
     refused = a_loss(lambda p, x, q, kl: squared_error(p, x) + kl)
     assert "Declare the likelihood" in message(lambda: effective_beta(refused, model))

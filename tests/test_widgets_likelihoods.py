@@ -88,7 +88,7 @@ def test_the_beam_explorer_says_volume_and_compliance_of_what_it_shows() -> None
     density = np.full((4, 8), 0.5)
     (axis,) = layouts.draw_beam(density, LOAD).axes
     found = re.search(
-        r"volume ([\d.]+), compliance (\d+) under this load, in (one|several) piece", axis.get_title(loc="left")
+        r"volume ([\d.]+), compliance (\d+) under this load, (one|several) piece", axis.get_title(loc="left")
     )
     assert found
     assert float(found[1]) == 0.5

@@ -21,15 +21,15 @@ class LogEvidence(NamedTuple):
 
 
 @torch.no_grad()
-def log_evidence(model: LatentVariableModel, x: Tensor, samples: int, memory: int = 1_000_000) -> LogEvidence:
+def log_evidence(model: LatentVariableModel, x: Tensor, samples: int, memory: int = 2_000_000) -> LogEvidence:
     """log p(x) by importance sampling from q(z|x): log of the mean of `samples` weights, in bounded memory.
 
     Burda et al., arXiv:1509.00519, eq. 8, used as an estimate. In expectation it lies below log p(x), the less so
     the more samples. The standard error is sd(w) / (√samples · mean(w)) (the delta method): it means something only
     where the weights' variance is finite, that is, where q is wide enough.
 
-    x: [batch, *event]; memory: the most numbers that one tensor of [samples, examples, *event] may hold; a million is
-    fastest on a processor. Every example is validated at one draw of z; the others go without, which saves a third.
+    x: [batch, *event]; memory: the most numbers that one tensor of [samples, examples, *event] may hold; two million are
+    fastest on two processor cores. Every example is validated at one draw of z; the others go without, which saves a third.
     Raises ValueError for fewer than 2 samples.
     """
     if samples < 2:

@@ -29,14 +29,20 @@ class NormalWithLearnedStd(nn.Module):
 
     Rybkin, Daniilidis & Levine, arXiv:2006.13202 (one σ). One number a pixel.
     shape: of σ, `()` or one that broadcasts to [channels, height, width]; std: its start.
-    Raises ValueError unless std > 0.
+    The parameter is `tenth`, log σ / 10: Adam moves any parameter by about the learning rate a step, and log σ has
+    farther to go than a weight. Raises ValueError unless std > 0.
     """
 
     def __init__(self, shape: Sequence[int] = (), std: float = 0.3) -> None:
         super().__init__()
         if not std > 0:
             raise ValueError(f"NormalWithLearnedStd was given std = {std}; it must be positive.")
-        self.log_std = nn.Parameter(torch.full(tuple(shape), log(std)))
+        self.tenth = nn.Parameter(torch.full(tuple(shape), log(std) / 10))
+
+    @property
+    def log_std(self) -> Tensor:
+        """log σ, of the shape given; gradients flow through it."""
+        return 10 * self.tenth
 
     @property
     def std(self) -> Tensor:

@@ -364,6 +364,8 @@ def describe_all(exercise: Exercise, arguments: Arguments) -> str:
 
 def describe(argument: Any) -> str:
     """One argument, for a message."""
+    if isinstance(argument, Tensor) and argument.ndim and argument.dtype == torch.int64 and argument.numel() <= 6:
+        return f"= {argument.tolist()}"
     if isinstance(argument, Tensor):
         return shape_of(argument) if argument.ndim else f"{float(argument.detach()):.4g}"
     return repr(argument) if isinstance(argument, int | float | str) else a_or_an(type(argument).__name__)

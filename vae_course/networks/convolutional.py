@@ -42,8 +42,8 @@ class ConvolutionalEncoder(nn.Module):
 class ConvolutionalDecoder(nn.Module):
     """Latents → MLP → small pictures → stages of (4×4 transposed convolution with stride 2) → [..., *image].
 
-    The kernel is a multiple of the stride, so that every pixel is reached by equally many weights: where it is not,
-    a checkerboard shows. Odena, Dumoulin & Olah, *Deconvolution and checkerboard artifacts*, Distill (2016).
+    The kernel is a multiple of the stride, so that every pixel but those at the rim is reached by equally many weights;
+    where it is not, equal weights paint a checkerboard. Odena, Dumoulin & Olah, *Deconvolution and checkerboard artifacts*, Distill (2016).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ def convolutional_networks(
     numbers: int = 1,
     activation: type[nn.Module] = nn.SiLU,
 ) -> tuple[ConvolutionalEncoder, ConvolutionalDecoder]:
-    """A mirrored pair: each of the `channels` halves the height and width of a picture, then an MLP follows.
+    """A pair of mirrored sizes: each of the `channels` halves the height and width of a picture, then an MLP follows.
 
     For a VAE with a diagonal normal posterior `outputs = 2 * code`. numbers: how many the decoder returns for each
     pixel, as channels: [..., numbers · image channels, height, width]. hidden: widths of the MLP's layers, may be ().

@@ -40,7 +40,7 @@ def draw_layout(axis: Axes, density: NDArray[np.float64], load: Load | None = No
 def draw_beam(density: NDArray[np.float64], load: Load) -> Figure:
     """One layout under its load, with its volume fraction, its compliance and whether it hangs together."""
     figure, (axis,) = subplots(1, 1, figsize=(11, 5))
-    pieces = "in one piece" if connected_share(density) > 0.99 else "in several pieces"
+    pieces = "one piece" if connected_share(density) > 0.99 else "several pieces"
     draw_layout(axis, density, load)
     axis.set_title(f"volume {density.mean():.2f}, compliance {compliance(density, load):.0f} under this load, {pieces}")
     return figure
