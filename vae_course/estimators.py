@@ -84,7 +84,7 @@ def mean_elbo(model: LatentVariableModel, x: Tensor, samples: int = 1, chunk: in
 
     Returns {"elbo", "log_likelihood", "kl"}.
     """
-    rate, distortion = (float(part.double().mean()) for part in rate_distortion(model, x, samples, chunk))
+    rate, distortion = (float(part.cpu().double().mean()) for part in rate_distortion(model, x, samples, chunk))
     return {"elbo": -distortion - rate, "log_likelihood": -distortion, "kl": rate}
 
 

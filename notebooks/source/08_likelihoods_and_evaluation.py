@@ -863,6 +863,7 @@ def endless(batches):
         yield from batches
 
 
+# %%
 tiny = split(digits_8x8(), held_out=297)
 tiny_test = fixed_binarization(tiny.held_out.images).to(run.device)
 

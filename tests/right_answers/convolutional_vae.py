@@ -80,6 +80,11 @@ def field_by_numpy(kernels: Tensor, strides: Tensor) -> Tensor:
     return torch.as_tensor(1 + np.sum((kernels.numpy() - 1) * jumps))
 
 
+def field_in_order(kernels: Tensor, strides: Tensor) -> Tensor:
+    steps = ((kernels[layer] - 1) * strides[:layer].prod() for layer in range(len(kernels)))
+    return sum(steps, start=torch.tensor(1))
+
+
 def mirror_by_remainders(size: int, kernels: Tensor, strides: Tensor, paddings: Tensor) -> tuple[Tensor, Tensor]:
     sizes, lost = [size], list[int]()
     for k, s, p in zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True):
@@ -208,6 +213,7 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         field_backwards,
         field_forwards,
         field_by_numpy,
+        field_in_order,
         lambda kernels, strides: 1 + ((kernels - 1) * strides.cumprod(0) // strides).sum(),
         lambda kernels, strides: 1 + (kernels - 1) @ strides.roll(1).index_fill(0, torch.tensor([0]), 1).cumprod(0),
     ],

@@ -39,6 +39,16 @@ def log_normal_by_nll_loss(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     return -gaussian_nll_loss(mean, x, variance, full=True, eps=1e-12, reduction="none").sum((1, 2, 3))
 
 
+def log_normal_in_single(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    x, mean, log_std = x.float(), mean.float(), log_std.float()
+    return Normal(mean, log_std.exp()).log_prob(x).sum((1, 2, 3))
+
+
+def log_normal_by_std_in_single(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    x, mean, std = x.float(), mean.float(), log_std.float().exp()
+    return (-((x - mean) ** 2) / (2 * std**2) - std.log() - 0.5 * log(2 * pi)).sum((1, 2, 3))
+
+
 def bits_by_change_of_base(log_p: Tensor, dimensions: int, levels: int) -> Tensor:
     of_the_grid = log_p / log(2) - dimensions * log2(levels)
     return -of_the_grid / dimensions
@@ -138,6 +148,8 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         log_normal_in_a_loop,
         log_normal_by_squared_error,
         log_normal_by_nll_loss,
+        log_normal_in_single,
+        log_normal_by_std_in_single,
         lambda x, mean, log_std: Independent(Normal(mean, log_std.exp()), 3).log_prob(x),
         lambda x, mean, log_std: Normal(0.0, 1.0).log_prob((x - mean) / log_std.exp()).sub(log_std).flatten(1).sum(1),
     ],

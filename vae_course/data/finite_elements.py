@@ -2,12 +2,14 @@
 
 The beam is clamped at its left edge and covered by nx × ny bilinear square elements of side 1 and thickness 1.
 A layout is a density in [0, 1] for each element, `[ny, nx]`, its first row at the top, as in a picture. Units are
-free: the modulus of solid material, the side of an element and the load are 1, so displacements and compliances are
-in units of load / (modulus × thickness). Needs NumPy and SciPy alone, so that worker processes start quickly.
+free: the modulus of solid material, the side of an element and the load are 1, so displacements are in units of
+load / (modulus × thickness) and compliances in load² / (modulus × thickness). Needs NumPy and SciPy alone, so that
+worker processes start quickly.
 
-Sources. Modified power law (SIMP): Bendsøe & Sigmund, Topology Optimization (2003), section 1.1. Compliance, its
-gradient and the optimality criteria: Sigmund, Struct. Multidisc. Optim. 21 (2001), 120-127. Density filter: Bruns &
-Tortorelli, Comput. Methods Appl. Mech. Engrg. 190 (2001), and Bourdin, Int. J. Numer. Meth. Engng 50 (2001).
+Sources. Power law (SIMP): Bendsøe & Sigmund, Topology Optimization (2003), section 1.1; with a least modulus, as here:
+Sigmund, Struct. Multidisc. Optim. 33 (2007), 401-424. Compliance, its gradient and the optimality criteria: Sigmund,
+Struct. Multidisc. Optim. 21 (2001), 120-127. Density filter: Bruns & Tortorelli, Comput. Methods Appl. Mech. Engrg.
+190 (2001), and Bourdin, Int. J. Numer. Meth. Engng 50 (2001).
 """
 
 from __future__ import annotations

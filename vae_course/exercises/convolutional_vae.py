@@ -103,6 +103,10 @@ output_size = Exercise(
             also=[lambda n, k, s, p: n + 2 * p - k // s + 1],
         ),
         Mistake(
+            lambda n, k, s, p: (n + 2 * p - k) // (s + 1),
+            "brackets: you divided by stride + 1; divide by the stride, and add 1 to the result",
+        ),
+        Mistake(
             lambda n, k, s, p: (n - k) // s + 2 * p + 1,
             "the padding was added after the division: it belongs to the picture, before the division",
         ),
@@ -197,7 +201,7 @@ convolve = Exercise(
             lambda x, w, b: _correlate(x, w) + w[0, 0].numel() * b[:, None, None],
             "you added the bias once for every entry of a kernel: each map has one, added after the sum over a and b",
         ),
-        Mistake(lambda x, w, b: _correlate(x, w), "the bias is missing: b_o is added to every entry of map o"),
+        Mistake(lambda x, w, b: _correlate(x, w), "the bias is missing: bias[o] is added to every entry of map o"),
         Mistake(lambda x, w, b: _correlate(x, w) - b[:, None, None], "the bias was subtracted: it is added"),
         Mistake(
             lambda x, w, b: _correlate(x, w) + b,
@@ -277,6 +281,24 @@ def _field(kernels: Tensor, strides: Tensor) -> Tensor:
 def _field_with(kernels: Tensor, steps: list[int] | Tensor) -> Tensor:
     """1 + Σ (k - 1) · step."""
     return 1 + ((kernels - 1) * torch.as_tensor(steps)).sum()
+
+
+def _of_some(layers: slice, kept: slice) -> Answer:
+    """1 + Σ (k - 1) · (product of the strides before) over the `layers` of the stack that is `kept`."""
+
+    def answer(kernels: Tensor, strides: Tensor) -> Tensor:
+        k, s = kernels[kept].tolist(), strides[kept].tolist()
+        terms = [(kernel - 1) * prod(s[:layer]) for layer, kernel in enumerate(k)]
+        return torch.tensor(1 + sum(terms[layers]))
+
+    return answer
+
+
+def _strides_from(window: Callable[[int], slice]) -> Answer:
+    """Layer l, counted from 0, takes the product of the strides in `window(l)`."""
+    return lambda kernels, strides: _field_with(
+        kernels, [prod(strides[window(layer)].tolist()) for layer in range(len(strides))]
+    )
 
 
 def _backwards(grow: Callable[[int, int, int], int], first: int = 1) -> Answer:
@@ -385,6 +407,33 @@ receptive_field = Exercise(
             lambda k, s: _field(2 * (k // 2) + 1, s),
             "you counted as many steps to either side of a middle: an even kernel has none, and makes k − 1 steps in all",
             also=[lambda k, s: _field(2 * ((k - 1) // 2) + 1, s)],
+        ),
+        Mistake(
+            _of_some(slice(None), slice(-1, None)),
+            "only the last layer counts here: add up the steps of all layers",
+            also=[_of_some(slice(-1, None), slice(None))],
+        ),
+        Mistake(
+            _of_some(slice(1, None), slice(None)),
+            "the first layer is left out: its kernel adds k − 1 steps, and its stride stretches those of the others",
+            also=[_of_some(slice(None), slice(1, None))],
+        ),
+        Mistake(
+            _of_some(slice(None), slice(-1)),
+            "the last layer is left out: its kernel adds k − 1 steps of the longest kind",
+        ),
+        Mistake(
+            _strides_from(lambda layer: slice(1, layer)),
+            "the first stride is in none of your products: a layer takes those of all layers before it, the first included",
+        ),
+        Mistake(
+            _strides_from(lambda layer: slice(1, layer + 1)),
+            "your product is shifted by one layer: it leaves out the first stride and takes the layer's own; take those before it",
+        ),
+        Mistake(
+            _strides_from(lambda layer: slice(layer - 1)),
+            "your product stops one layer early: the stride of the layer just before counts as well",
+            also=[_strides_from(lambda layer: slice(max(layer - 1, 0)))],
         ),
         Mistake(lambda k, s: _field(k, s) ** 2, "this is the number of pixels in the field: return its side"),
         Mistake(
@@ -554,6 +603,10 @@ mirror = Exercise(
             "the sizes run from the code up: begin with the picture",
         ),
         Mistake(
+            _mirror_by(result=lambda sizes, gaps: (sizes[::-1], gaps)),
+            "the two orders are exchanged: the sizes begin with the picture, the output paddings with the decoder's first layer",
+        ),
+        Mistake(
             _mirror_by(result=lambda sizes, gaps: (sizes[1:], gaps[::-1])),
             "the picture's own size is missing: the sizes begin with it, layers + 1 in all",
         ),
@@ -613,6 +666,20 @@ def _last_wins(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) ->
         kept = numbers >= 0
         rows, columns = torch.meshgrid(numbers[kept], numbers[kept], indexing="ij")
         stiffness = stiffness.index_put((rows, columns), value * element[kept][:, kept])
+    return stiffness
+
+
+def _one_by_one(block: Callable[[Tensor, Tensor], Tensor], skipping: bool = True) -> Answer:
+    """K by += of an element's block; block: of the element's matrix and which of its displacements are kept."""
+
+    def stiffness(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
+        whole = element.new_zeros(free, free)
+        for value, numbers in zip(modulus, unknowns, strict=True):
+            kept = numbers >= 0 if skipping else numbers >= -1
+            there = numbers[kept]
+            whole[there[:, None], there] += value * block(element, kept)
+        return whole
+
     return stiffness
 
 
@@ -696,9 +763,14 @@ def _compliance_cases(generator: Generator) -> list[Arguments]:
 
     _, _, two, force = case(2, 1, at_the_left)
     nearly_void = torch.tensor([1.0, 1e-3], dtype=torch.float64, requires_grad=True)
+    # One free element and eight that are free in one displacement each: here a wrong K too is regular.
+    places = torch.arange(8)
+    single = torch.where(places[:, None] == places, places, -1)
+    nine = (0.2 + 0.8 * uniform(generator, 9)).requires_grad_()
     return [
-        case(3, 2, lambda column, row, way: column == row == 0),
+        (nine, element, torch.cat([places[None], single]), normal(generator, 8)),
         case(1, 1, at_the_left),
+        case(3, 2, lambda column, row, way: column == row == 0),
         case(4, 3, lambda column, row, way: (column == 0 and way == 0) or (column == 4 and row == 3 and way == 1)),
         case(3, 2, lambda column, row, way: row == 2, scale=2.0),
         (nearly_void, element, two, force),
@@ -752,8 +824,17 @@ compliance_of = Exercise(
             "the clamped displacements were taken for number 0: skip them",
         ),
         Mistake(
-            _compliance_by(stiffness=lambda m, k, n, free: _assembled(m, k, torch.where(n == 0, -1, n), free)),
-            "displacement 0 was skipped: unknowns count from 0, only −1 is clamped, so keep numbers >= 0",
+            _compliance_by(stiffness=_one_by_one(lambda k, kept: k[kept, kept])),
+            "element[kept, kept] is the diagonal alone, and it was spread over all rows: element[kept][:, kept] is the block",
+            also=[_compliance_by(stiffness=_one_by_one(lambda k, kept: k[kept, kept][:, None]))],
+        ),
+        Mistake(
+            _compliance_by(stiffness=_one_by_one(lambda k, kept: k, skipping=False)),
+            "the −1 were kept: Python takes index −1 for the last unknown, and += adds but one entry where a number occurs twice",
+        ),
+        Mistake(
+            _compliance_by(stiffness=_one_by_one(lambda k, kept: k[: int(kept.sum()), : int(kept.sum())])),
+            "you took the first rows and columns of the element's matrix: take those of its free displacements, element[kept][:, kept]",
         ),
         Mistake(
             _compliance_by(stiffness=_without_edges),

@@ -35,21 +35,38 @@ def _log_normal(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
 
 def _log_normal_cases(generator: Generator) -> list[Arguments]:
+    def fine(
+        value: Tensor, step: float = 2**-14
+    ) -> Tensor:  # float32 holds these, and their differences, without error
+        return (value / step).round() * step
+
     def case(*shape: int, log_std: float, error: float) -> Arguments:
-        x = uniform(generator, *shape)
-        mean = (x + normal(generator, *shape, scale=error)).requires_grad_()
-        return x, mean, (log_std + 0.3 * uniform(generator, 1)[0]).requires_grad_()
+        x = fine(uniform(generator, *shape))
+        mean = (x + fine(normal(generator, *shape, scale=error))).requires_grad_()
+        return x, mean, fine(log_std + 0.3 * uniform(generator, 1)[0]).requires_grad_()
+
+    def near_and_far(*shape: int, log_std: float) -> Arguments:  # densities that round to 0, and others far from it
+        x, _, log_std_drawn = case(*shape, log_std=log_std, error=0.0)
+        sign = 2 * uniform(generator, *shape).round() - 1
+        size = 0.2 * uniform(generator, *shape) + 1.6 * uniform(generator, *shape).round()
+        return x, (x + fine(sign * size)).requires_grad_(), log_std_drawn
 
     return [
+        case(1, 1, 2, 2, log_std=0.3, error=1.0),  # the first: log σ may be taken for σ here
         case(4, 1, 3, 3, log_std=-1.5, error=0.4),
-        case(1, 1, 2, 2, log_std=0.3, error=1.0),
         case(3, 3, 2, 2, log_std=-2.0, error=0.1),
         case(3, 1, 1, 1, log_std=0.5, error=1.0),
         case(2, 3, 5, 4, log_std=-6.0, error=2e-3),
         case(2, 1, 3, 2, log_std=6.0, error=1.0),
         case(2, 1, 2, 3, log_std=-3.0, error=0.0),
-        case(2, 1, 20, 20, log_std=-4.0, error=1.0),  # the density rounds to 0
+        near_and_far(2, 1, 20, 20, log_std=-4.0),
     ]
+
+
+def _density(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    std = log_std.exp()
+    density: Tensor = (-0.5 * ((x - mean) / std).square()).exp() / (std * (2 * pi) ** 0.5)
+    return density
 
 
 def _std_is_the_log(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -164,8 +181,24 @@ normal_log_likelihood = Exercise(
             also=[
                 lambda x, mean, log_std: _log_normal(x, mean, log_std.log()),
                 lambda x, mean, log_std: (
+                    -0.5 * ((x - mean) / log_std).square().flatten(1).sum(-1) - _pixels(x) * (log_std.log() + CONSTANT)
+                ),
+                lambda x, mean, log_std: (
                     -0.5 * ((x - mean) / log_std).square().flatten(1).sum(-1) - _pixels(x) * (log_std + CONSTANT)
                 ),
+            ],
+        ),
+        Mistake(
+            lambda x, mean, log_std: (
+                -0.5 * ((x - mean) / log_std.exp()).flatten(1).sum(-1) - _pixels(x) * (log_std + CONSTANT)
+            ),
+            "the error is not squared",
+            also=[
+                lambda x, mean, log_std, power=power, size=size: (
+                    -0.5 * size((x - mean) / (power * log_std).exp()).flatten(1).sum(-1)
+                    - _pixels(x) * (log_std + CONSTANT)
+                )
+                for power, size in ((1, torch.neg), (1, torch.abs), (2, torch.clone), (2, torch.neg), (2, torch.abs))
             ],
         ),
         Mistake(
@@ -201,10 +234,12 @@ normal_log_likelihood = Exercise(
         Mistake(
             lambda x, mean, log_std: _per_pixel(x, mean, log_std).exp().log().flatten(1).sum(-1),
             "the density rounds to 0 far from the mean, and its logarithm is −∞: write log p down without exp of the square",
+            also=[lambda x, mean, log_std: _density(x, mean, log_std).log().flatten(1).sum(-1)],
         ),
         Mistake(
             lambda x, mean, log_std: _per_pixel(x, mean, log_std).exp().flatten(1).prod(-1).log(),
             "a product of many densities rounds to 0 or overflows: add their logarithms instead",
+            also=[lambda x, mean, log_std: _density(x, mean, log_std).flatten(1).prod(-1).log()],
         ),
         Mistake(
             lambda x, mean, log_std: _log_normal(x, mean.sigmoid(), log_std),
@@ -255,6 +290,7 @@ normal_log_likelihood = Exercise(
             "no gradient flows back from the result: a detach, .data or no_grad stands in the way",
         ),
     ],
+    tolerance=1e-5,  # float32 on the way rounds a sum over the pixels
 )
 
 
@@ -324,6 +360,15 @@ bits_per_dimension = Exercise(
         Mistake(
             lambda log_p, dimensions, levels: -log_p / dimensions + log2(levels),
             "you added log L in bits to nats: divide log p by log 2 as well",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: (log2(levels) - log_p / dimensions) / log(2),
+            "log₂ L is in bits already, and you divided it by log 2 again",
+        ),
+        Mistake(
+            lambda log_p, dimensions, levels: -log_p - log2(levels),
+            "brackets: the division must cover log p as well",
+            also=[lambda log_p, dimensions, levels: -log_p + log2(levels)],
         ),
         Mistake(
             lambda log_p, dimensions, levels: _bits_per_dimension(log_p, dimensions, levels) * log(2),
@@ -432,6 +477,8 @@ def _active_cases(generator: Generator) -> list[Arguments]:
     ]
     order = torch.randperm(len(usual), generator=generator).tolist()
     shuffled = [usual[i] for i in order]
+    # Powers of 2, whose sums are exact: their deviations average to 0 and not to a rounding error.
+    exact = 2**-7 * (2.0 * (torch.randperm(8, generator=generator) % 2).double() - 1)
     square = [(0.0, 2.0), (4.0 * factor(), 0.01), (0.5, 0.02), (-4.0, 1.0 * factor())]
     return [
         (_columns(generator, 60, *shuffled), 0.01),
@@ -439,7 +486,7 @@ def _active_cases(generator: Generator) -> list[Arguments]:
         (_columns(generator, 30, (0.0, 0.1), (0.2, 0.8 * factor())), 0.5),
         (_columns(generator, 2, (1.0, 0.05), (1.0, 0.002)), 0.01),
         (_columns(generator, 500, (-1.0, 0.6 * factor())), 0.01),
-        (_columns(generator, 8, (2.0, 0.0), (0.0, 0.0), (0.0, 1e-4)), 0.0),
+        (torch.cat([_columns(generator, 8, (2.0, 0.0), (0.0, 0.0)), exact[:, None]], 1), 0.0),
     ]
 
 
@@ -494,6 +541,10 @@ active_units = Exercise(
         Mistake(
             lambda means, threshold: (means - means.mean(0)).abs().mean(0) > threshold,
             "you took the mean absolute deviation: the threshold is for the variance",
+        ),
+        Mistake(
+            lambda means, threshold: (means - means.mean(0)).mean(0) > threshold,
+            "no unit is active in your result: deviations average to 0, so if you average them, square them first",
         ),
         Mistake(
             lambda means, threshold: means.amax(0) - means.amin(0) > threshold,
@@ -624,11 +675,13 @@ def _log_evidence_cases(generator: Generator) -> list[Arguments]:
 
     apart = torch.tensor([-900.0, 0.0, 900.0], dtype=torch.float64)  # examples of very different sizes
     return [
+        case(4, 4, 3),  # the first: all draws fit
         case(10, 4, 3),
         case(8, 4, 1),
         (Sampler(apart + normal(generator, 10, 3), 4), 6, 4),
         case(11, 5, 2, -900.0),
         case(11, 5, 2, 900.0),
+        case(9, 4, 2, -1100.0),  # below a start of −1000
         drifting(7, 3, 800.0),
         drifting(7, 3, -800.0),
         case(5, 1, 2),
@@ -695,6 +748,32 @@ def _halving(draw: Sampler, samples: int, chunk: int) -> Tensor:
 def _weighted(draw: Sampler, samples: int, chunk: int) -> Tensor:
     log_weights = torch.cat(_chunks(draw, samples, chunk))
     return (log_weights.softmax(0) * log_weights).sum(0)
+
+
+def _own_largest(shift: Callable[[Tensor], Tensor]) -> Answer:
+    """Sums of chunks each less its own largest, added as they are; shift: what is put back, of the largest [chunks, batch]."""
+
+    def answer(draw: Sampler, samples: int, chunk: int) -> Tensor:
+        parts = _chunks(draw, samples, chunk)
+        tops = torch.stack([p.amax(0) for p in parts])
+        total = torch.stack([(p - top).exp().sum(0) for p, top in zip(parts, tops, strict=True)]).sum(0)
+        return shift(tops) + total.log() - log(samples)
+
+    return answer
+
+
+def _small_added(small: float) -> Answer:
+    return lambda draw, samples, chunk: (torch.cat(_chunks(draw, samples, chunk)).exp().sum(0) / samples + small).log()
+
+
+def _not_below(small: float) -> Answer:
+    return lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).exp().mean(0).clamp(min=small).log()
+
+
+def _starting_at(start: float) -> Answer:
+    return lambda draw, samples, chunk: (
+        _running(_chunks(draw, samples, chunk), torch.tensor(start, dtype=torch.float64)) - log(samples)
+    )
 
 
 log_evidence_in_chunks = Exercise(
@@ -812,6 +891,43 @@ log_evidence_in_chunks = Exercise(
                 torch.stack([p.exp().sum(0) for p in _chunks(draw, samples, chunk)]).sum(0).div(samples).log()
             ),
             "exp overflows or underflows for weights far from 1: stay with logarithms, logsumexp in a chunk and logaddexp between them",
+            also=[
+                lambda draw, samples, chunk: torch.stack(
+                    [p.exp().mean(0).log() for p in _chunks(draw, samples, chunk)]
+                ).mean(0),
+                lambda draw, samples, chunk: (
+                    torch.stack([p.exp().mean(0) for p in _chunks(draw, samples, chunk)]).mean(0).log()
+                ),
+                lambda draw, samples, chunk: torch.stack(
+                    [len(p) / samples * p.exp().mean(0).log() for p in _chunks(draw, samples, chunk)]
+                ).sum(0),
+                *[_small_added(small) for small in (1e-12, 1e-6, 1e-8, 1e-10, 1e-16, 1e-20, 1e-30, 1e-300)],
+                *[_not_below(small) for small in (1e-12, 1e-8, 1e-10, 1e-20, 1e-30, 1e-300)],
+            ],
+        ),
+        Mistake(
+            _own_largest(lambda tops: tops[-1]),
+            "each chunk is shifted by its own largest log weight: bring the sums to one shift before you add them, or use logaddexp",
+            also=[
+                _own_largest(lambda tops: tops.amax(0)),
+                _own_largest(lambda tops: tops[0]),
+                _own_largest(lambda tops: tops.sum(0)),
+                _own_largest(lambda tops: tops.mean(0)),
+                _own_largest(lambda tops: 0 * tops[0]),
+            ],
+        ),
+        Mistake(
+            lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)[-1:]) - log(samples),
+            "only the last chunk is left: each pass of a loop replaced the sum instead of adding to it",
+            also=[
+                lambda draw, samples, chunk: _log_mean(_chunks(draw, samples, chunk)[-1:])[0],
+                lambda draw, samples, chunk: _log_sum(_chunks(draw, samples, chunk)[-1:]),
+            ],
+        ),
+        Mistake(
+            _starting_at(-1000.0),
+            "your sum starts at a finite log w, and log weights may lie below it: start at −∞, or with the first chunk",
+            also=[_starting_at(start) for start in (-100.0, -500.0, -700.0, -745.0, -800.0, -900.0, -999.0)],
         ),
         Mistake(
             _largest_of_the_first,
@@ -920,9 +1036,10 @@ def _beta_cases(generator: Generator) -> list[Arguments]:
         return a * distortion + b * rate + c + normal(generator, n, scale=noise), distortion, rate
 
     return [
-        case(60, 1.0, 1.0, 0.0),
-        case(40, 2 / 784, 0.1 / 5, 0.0),  # means over 784 pixels and 5 latents: β = 7.84
-        case(30, 2.0, 1.0, 0.0),  # a squared error without its ½
+        # No c is 0, or what is divided by it would be a rounding error.
+        case(60, 1.0, 1.0, 7.0),
+        case(40, 2 / 784, 0.1 / 5, 0.4),  # means over 784 pixels and 5 latents: β = 7.84
+        case(30, 2.0, 1.0, -20.0),  # a squared error without its ½
         case(50, 1.0, 4.0, 720.0),
         case(50, 1.0, 2.0, -30.0, noise=8.0),
         case(9, 0.5, 3.0, 300.0, noise=4.0),
@@ -967,6 +1084,16 @@ def _with_beta(measure: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> A
     def answer(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         (a, b, _), left = _fit(loss, _design(distortion, rate))
         return measure(a, b, distortion, rate), left.std() / loss.std()
+
+    return answer
+
+
+def _ratio_of(upper: int, lower: int) -> Answer:
+    """The right residual, and the ratio of two coefficients: 0 is a, 1 is b, 2 is c."""
+
+    def answer(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        coefficients, left = _fit(loss, _design(distortion, rate))
+        return coefficients[upper] / coefficients[lower], left.std() / loss.std()
 
     return answer
 
@@ -1024,6 +1151,16 @@ effective_beta = Exercise(
             "this is b: divide by a, the weight of the distortion, which a mean or a missing ½ changes as well",
         ),
         Mistake(_with_beta(lambda a, b, distortion, rate: a), "this is a, the weight of the distortion: β is b / a"),
+        Mistake(
+            _ratio_of(0, 2),
+            "you divided by c: look at the order of the columns of your design",
+            also=[_ratio_of(1, 2)],
+        ),
+        Mistake(
+            _ratio_of(2, 0),
+            "you divided c instead of b: look at the order of the columns of your design",
+            also=[_ratio_of(2, 1)],
+        ),
         Mistake(_with_beta(lambda a, b, distortion, rate: -b / a), "the sign of β is flipped: it is b / a"),
         Mistake(
             _with_beta(lambda a, b, distortion, rate: b * rate.std() / (a * distortion.std())),
@@ -1148,8 +1285,12 @@ effective_beta = Exercise(
         ),
         Mistake(
             _with_residual(lambda left, loss: left.mean()),
-            "you took the mean of what is left, which is 0 for every fit with a constant: take its standard deviation",
-            also=[_with_residual(lambda left, loss: left.mean() / loss.std())],
+            "the residual is 0 everywhere: the mean of what is left always is, and lstsq may leave its .residuals empty; "
+            "compute what is left, and take its standard deviation",
+            also=[
+                _with_residual(lambda left, loss: left.mean() / loss.std()),
+                _with_residual(lambda left, loss: torch.zeros((), dtype=loss.dtype)),
+            ],
         ),
         Mistake(
             lambda loss, distortion, rate: _effective_beta(loss, distortion, rate)[::-1],

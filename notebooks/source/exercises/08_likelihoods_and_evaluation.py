@@ -129,8 +129,8 @@ figure
 # `[batch]`, in bits per dimension. A family that gives probabilities of grey levels needs no cell: for it one passes
 # `levels=1`.
 #
-# <details><summary>Hint 1</summary>The density that is 1 everywhere has log p = 0. How many bits does it take to store one
-# of 256 equally probable levels?</details>
+# <details><summary>Hint 1</summary>The density that is 1 on [0, 1]<sup>D</sup> has log p = 0 there. How many bits does it
+# take to store one of 256 equally probable levels?</details>
 # <details><summary>Hint 2</summary>Three steps: subtract D log L, change the sign, and change nats per picture into bits per
 # dimension.</details>
 # <details><summary>Hint 3</summary><code>-(log_p - dimensions * log(levels))</code>, divided by two things. A nat is
@@ -178,8 +178,8 @@ figure
 # %% [markdown]
 # ## 08.3 · Active units ••
 #
-# *15 minutes.* A latent that the decoder does not use has $q_\phi(z_j \mid x) \approx p(z_j)$ for every $x$: its posterior
-# mean hardly varies. Call unit $j$ **active** if
+# *15 minutes.* At an optimum of the ELBO, a latent that the decoder does not use has $q_\phi(z_j \mid x) \approx p(z_j)$ for
+# every $x$: its posterior mean hardly varies. Call unit $j$ **active** if
 #
 # $$ \operatorname{Var}_x \bigl( \mathbb E_{q_\phi(z|x)}[z_j] \bigr) > \text{threshold} $$
 #
@@ -247,7 +247,7 @@ figure
 #
 # `draw`: a function; `draw(k)` returns $\log w$ of `k` fresh draws, `[k, batch]`, and fails if `k` is more than `chunk`;
 # `samples`, $S$, and `chunk`: whole numbers, the second not always a divisor of the first → `[batch]`, in nats. Use exactly
-# `samples` draws. It must be right where log weights lie near −900 or 900, and where one chunk lies far from the next.
+# `samples` draws. It must be right where log weights lie near −1100 or 900, and where one chunk lies far from the next.
 #
 # <details><summary>Hint 1</summary>A sum over all draws is a sum of the sums of the chunks. How is a sum of two numbers
 # formed when only their logarithms are known?</details>
@@ -322,7 +322,8 @@ figure
 #
 # by least squares, and return $\beta = b / a$: up to a factor and a constant, the loss is $d + \beta\, r$, that of a β-VAE
 # (Higgins et al., 2017). Return as well how badly that describes it, the **residual**: the standard deviation of what the fit
-# leaves over that of the loss.
+# leaves over that of the loss. Whether the two standard deviations divide by n or by n − 1 is free, but it must be the same in
+# both. In a check β may be negative.
 #
 # `loss`, `distortion`, `rate`: `[n]` → β and the residual, two tensors without axes.
 #

@@ -88,11 +88,12 @@ figure
 # %% [markdown]
 # ## 09.2 · Convolution from its sum ••
 #
-# *20 minutes.* Write the convolution without torch's. What deep learning calls so is the cross-correlation of mathematics
+# *20 minutes.* Write the convolution without torch's: a check cannot see whether you call `conv2d` or `unfold`, so that is
+# on your honour. What deep learning calls so is the cross-correlation of mathematics
 # (Goodfellow, Bengio & Courville, *Deep Learning*, equations 9.6 and 9.7): the kernel is not flipped. Map $o$ of the output
 # is
 #
-# $$ y_o(i, j) = b_o + \sum_c \sum_{a=0}^{k-1} \sum_{b=0}^{l-1} w_{o,c}(a, b) \; x_c(i + a, j + b), $$
+# $$ y_o(i, j) = \text{bias}_o + \sum_c \sum_{a=0}^{k-1} \sum_{b=0}^{l-1} w_{o,c}(a, b) \; x_c(i + a, j + b), $$
 #
 # with stride 1 and no padding.
 #
@@ -222,7 +223,8 @@ figure
 #
 # $$ n_\text{in} = (n_\text{out} - 1) \, s - 2p + k + \text{output padding} $$
 #
-# (Dumoulin & Visin, relationship 14). Without output padding this is the *smallest* size that the convolution leads to
+# (Dumoulin & Visin, relationship 14). Here $n_\text{in}$ and $n_\text{out}$ are the encoder's: its convolution leads from
+# $n_\text{in}$ to $n_\text{out}$, and the transposed one back. Without output padding this is the *smallest* size that the convolution leads to
 # $n_\text{out}$. Where its floor lost rows, the output padding must give them back.
 #
 # `size`: a whole number, the side of the picture; `kernels`, `strides`, `paddings`: int64 `[layers]`, the encoder's first
@@ -284,7 +286,8 @@ for height, width in ((28, 28), (24, 48)):
     print(f"{height} × {width} → {code.shape[2]} × {code.shape[3]} → {height} × {width}")
 
 # %% [markdown]
-# You should see two paths that part after the code. Without output padding the losses pile up.
+# You should see two decoders that agree from the code (4) to 7 and part one layer later, where the encoder's floor lost a row.
+# Without output padding the losses pile up.
 
 # %%
 kernels, strides, paddings = (
@@ -321,7 +324,7 @@ figure
 #
 # *30 minutes.* A VAE of beam layouts should be judged by mechanics too. Write the compliance of a layout, so that gradients
 # flow back to it. A square element $e$ of density $\rho_e$ has the stiffness $E(\rho_e) \, k$, with $k$ that of a solid one and the
-# modulus (Bendsøe & Sigmund, *Topology Optimization*, section 1.1)
+# modulus (modified SIMP; Sigmund (2007), Struct. Multidisc. Optim. 33)
 #
 # $$ E(\rho) = E_\text{min} + \rho^3 (1 - E_\text{min}), \qquad E_\text{min} = 10^{-9} . $$
 #
@@ -336,6 +339,7 @@ figure
 # `density`, $\rho$: `[elements]`, in (0, 1], with a gradient; `element`, $k$: `[8, 8]`, symmetric; `unknowns`: int64
 # `[elements, 8]`, the numbers of the element's displacements, counted from 0, and −1 for one that is clamped; `force`, $f$:
 # `[free]`, one entry for each displacement that is not clamped → $c$, a tensor without axes, in load² / (modulus × thickness).
+# If `solve` calls K singular, some displacement got no stiffness: was number 0 kept?
 #
 # <details><summary>Hint 1</summary>Start from a <code>free × free</code> matrix of zeros with <code>dtype=density.dtype</code>, and loop
 # over the elements. What does Python take index −1 for?</details>
@@ -343,7 +347,7 @@ figure
 # <code>element[kept][:, kept]</code>. It is added to K at the numbers <code>unknowns[e][kept]</code>, in rows and columns. No gradient
 # by hand is needed: autograd goes through <code>torch.linalg.solve</code>.</details>
 # <details><summary>Hint 3</summary>With <code>free = unknowns[e][kept]</code>, <code>K[free[:, None], free]</code> is the block to which
-# E(ρ_e) times that matrix is added, by <code>+=</code>. Within one element no number occurs twice, so this adds up.
+# E(ρ_e) times that matrix is added, by <code>+=</code>. Once the −1 are gone, no number occurs twice within one element, so this adds up.
 # Last, <code>force @ torch.linalg.solve(K, force)</code>.</details>
 
 
