@@ -963,6 +963,10 @@ log_evidence_in_chunks = Exercise(
             "you asked for all samples at once: draw at most chunk of them at a time",
         ),
         Mistake(
+            lambda draw, samples, chunk: torch.cat(_chunks(draw, samples, chunk)).amax(0),
+            "this is the largest log weight alone: add up all the weights, and divide by their number",
+        ),
+        Mistake(
             lambda draw, samples, chunk: _log_mean([draw(min(chunk, samples))])[0],
             "you used one chunk only: go on until samples weights are drawn",
             also=[lambda draw, samples, chunk: _log_mean([draw(chunk)])[0]],
@@ -1282,6 +1286,11 @@ effective_beta = Exercise(
                     lambda left, loss: (left[:, None] + loss - loss[:, None]).std(correction=0) / loss.std(correction=0)
                 ),
             ],
+        ),
+        Mistake(
+            _with_residual(lambda left, loss: left.abs().max() / loss.std(correction=0)),
+            "the residual is the largest deviation over the spread of the loss: take the standard deviation of what is left",
+            also=[_with_residual(lambda left, loss: left.abs().max() / loss.std())],
         ),
         Mistake(
             _with_residual(lambda left, loss: left.mean()),
