@@ -16,9 +16,10 @@ PACKAGE = Path(vae_course.__file__).parent
 FLOORS = [
     ["runtime"],
     ["data", "distributions", "networks", "training"],
-    ["models", "objectives"],
-    ["exact", "estimators", "effective_beta", "gradients", "metrics", "figures"],
-    ["variational"],
+    ["objectives"],
+    ["models"],
+    ["exact", "estimators", "effective_beta", "gradients", "metrics", "disentanglement", "figures"],
+    ["variational", "checkpoints"],
     ["claims", "widgets", "exercises"],
     ["notebooks"],
 ]

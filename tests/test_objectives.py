@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 from math import log
 
 import pytest
@@ -15,7 +15,17 @@ from vae_course.data.toys import linear_gaussian
 from vae_course.distributions import diagonal_normal
 from vae_course.exact import Grid, LinearGaussian, WithPosterior, latent_grid, log_evidence_on_grid
 from vae_course.models.vae import VAE, mlp_vae
-from vae_course.objectives import Elbo, LatentVariableModel, elbo, iwae, log_joint, log_mean_exp, log_weights
+from vae_course.objectives import (
+    DecomposedElbo,
+    Elbo,
+    LatentVariableModel,
+    decomposed_elbo,
+    elbo,
+    iwae,
+    log_joint,
+    log_mean_exp,
+    log_weights,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -297,3 +307,161 @@ def test_fewer_than_one_sample_is_refused(samples: int) -> None:
     for objective in (log_weights, iwae):
         with pytest.raises(ValueError, match=rf"{samples} samples.*at least 1"):
             objective(model, x, samples)
+
+
+def known_q(n: int = 5) -> tuple[WithPosterior, Tensor, Tensor, Tensor]:
+    """A model with a factorised posterior that it looks up by x, n examples, and the means and deviations of q."""
+    model, x = known_model(n=n)
+    q = diagonal_q(x)
+    return WithPosterior(model, diagonal_q), x, q.mean, q.stddev
+
+
+def log_normal(z: float | Tensor, mean: float | Tensor, std: float | Tensor) -> Tensor:
+    z, mean, std = (torch.as_tensor(value, dtype=torch.float64) for value in (z, mean, std))
+    return -0.5 * ((z - mean) / std).square() - std.log() - 0.5 * log(2 * torch.pi)
+
+
+def test_the_pieces_of_a_whole_set_are_those_of_an_explicit_loop() -> None:
+    model, x, mean, std = known_q()
+    torch.manual_seed(3)
+    found = decomposed_elbo(model, x, 5)
+    torch.manual_seed(3)
+    z = model.posterior(x).rsample()
+    log_likelihood = model.likelihood(z).log_prob(x)
+    for i in range(5):
+        joint, marginal = torch.zeros(()).double(), torch.zeros(2).double()
+        for k in range(5):
+            density = log_normal(z[i], mean[k], std[k]).exp()
+            joint += density.prod() / 5
+            marginal += density / 5
+        own = log_normal(z[i], mean[i], std[i]).sum()
+        prior = log_normal(z[i], 0.0, 1.0).sum()
+        expected = (log_likelihood[i], own - joint.log(), (joint / marginal.prod()).log(), marginal.log().sum() - prior)
+        torch.testing.assert_close(torch.stack([piece[i] for piece in found]), torch.stack(expected), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [5, 6, 1000])
+def test_the_pieces_add_up_to_log_q_less_log_p(size: int) -> None:
+    model, x, mean, std = known_q()
+    torch.manual_seed(3)
+    found = decomposed_elbo(model, x, size)
+    torch.manual_seed(3)
+    z = model.posterior(x).rsample()
+    whole = log_normal(z, mean, std).sum(-1) - log_normal(z, 0.0, 1.0).sum(-1)
+    assert all(piece.shape == (5,) for piece in found)
+    torch.testing.assert_close(found.index_code + found.total_correlation + found.dimension_wise, whole)
+    torch.manual_seed(3)
+    torch.testing.assert_close(found.log_likelihood, elbo(model, x).log_likelihood)
+    assert DecomposedElbo._fields == ("log_likelihood", "index_code", "total_correlation", "dimension_wise")
+
+
+@pytest.mark.parametrize("batch", [2, 3, 5, 6])
+def test_over_all_batches_with_the_example_the_mean_of_q_of_z_is_exact(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every example keeps its z in every batch; q(z) and each q(z_j) are unbiased."""
+    model, x, mean, std = known_q(n=6)
+    z = (mean + std * torch.randn(6, 2).double()).detach()
+    joint: list[list[Tensor]] = [[] for _ in range(6)]
+    dimension_wise: list[list[Tensor]] = [[] for _ in range(6)]
+    for members in combinations(range(6), batch):
+        chosen = list(members)
+        monkeypatch.setattr(Independent, "rsample", lambda *_, chosen=chosen: z[chosen])
+        found = decomposed_elbo(model, x[chosen], 6)
+        log_q = log_normal(z[chosen], mean[chosen], std[chosen]).sum(-1) - found.index_code
+        for place, i in enumerate(chosen):
+            joint[i].append(log_q[place].exp())
+            dimension_wise[i].append(found.dimension_wise[place])
+    pairs = log_normal(z[:, None], mean, std)  # [6, 6, 2]
+    exact = pairs.sum(-1).exp().mean(1)
+    for i in range(6):
+        torch.testing.assert_close(torch.stack(joint[i]).mean(), exact[i], atol=0, rtol=1e-6)
+        assert torch.stack(joint[i]).log().mean() <= exact[i].log() + 1e-6, "its logarithm errs downwards"
+    if batch == 6:
+        marginals = (pairs.exp().mean(1).log() - log_normal(z, 0.0, 1.0)).sum(-1)
+        torch.testing.assert_close(torch.stack([one[0] for one in dimension_wise]), marginals, atol=1e-6, rtol=0)
+
+
+def test_an_example_weighs_one_over_the_size_and_the_others_the_rest_in_equal_parts() -> None:
+    model, x, mean, std = known_q(n=3)
+    for size in (3, 4, 50):
+        torch.manual_seed(3)
+        found = decomposed_elbo(model, x, size)
+        torch.manual_seed(3)
+        z = model.posterior(x).rsample()
+        for i in range(3):
+            others = [k for k in range(3) if k != i]
+            density = log_normal(z[i], mean, std).exp()  # [3, 2]
+            marginal = density[i] / size + density[others].sum(0) * (size - 1) / (2 * size)
+            expected = marginal.log().sum() - log_normal(z[i], 0.0, 1.0).sum()
+            torch.testing.assert_close(found.dimension_wise[i], expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [6, 200])
+def test_latents_that_know_nothing_of_x_carry_no_index_code(size: int) -> None:
+    model, x = known_model()
+    same = WithPosterior(model, lambda x: diagonal_normal(torch.tensor([0.3, -1.0]).double().expand(len(x), 2), 0.7))
+    found = decomposed_elbo(same, x, size)
+    zero = torch.zeros(6).double()
+    torch.testing.assert_close(found.index_code, zero, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.total_correlation, zero, atol=1e-6, rtol=0)
+    prior = WithPosterior(model, lambda x: diagonal_normal(torch.zeros(len(x), 2).double(), 1.0))
+    torch.testing.assert_close(decomposed_elbo(prior, x, size).dimension_wise, zero, atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_the_mean_pieces_of_many_examples_are_those_of_the_normal_aggregate() -> None:
+    """q(z|x) = N(Ax + c, diag s²) with x normal: q(z) is normal, and every piece is a closed form."""
+    model, x = known_model(n=2000)
+    matrix = torch.tensor([[0.5, 0.2, 0.1, 0.0], [0.4, 0.3, 0.0, 0.2]]).double()
+    std = torch.tensor([0.6, 0.9]).double()
+    bound = WithPosterior(model, lambda x: diagonal_normal(x @ matrix.T, std))
+    found = decomposed_elbo(bound, x, 2000)
+    means = x @ matrix.T
+    covariance = torch.cov(means.T, correction=0) + torch.diag(std.square())
+    variance = covariance.diag()
+    information = 0.5 * (torch.logdet(covariance) - 2 * std.log().sum())
+    correlation = 0.5 * (variance.log().sum() - torch.logdet(covariance))
+    wise = 0.5 * (variance + means.mean(0).square() - 1 - variance.log()).sum()
+    assert float(correlation) > 0.01
+    for piece, exact in ((found.index_code, information), (found.total_correlation, correlation)):
+        assert abs(float(piece.mean() - exact)) < 5 * float(piece.std()) / 2000**0.5 + 0.01
+    assert abs(float(found.dimension_wise.mean() - wise)) < 5 * float(found.dimension_wise.std()) / 2000**0.5 + 0.01
+
+
+def test_one_example_that_is_the_whole_set_has_no_index_code() -> None:
+    model, x = known_model(n=1)
+    found = decomposed_elbo(WithPosterior(model, diagonal_q), x, 1)
+    torch.testing.assert_close(found.index_code, torch.zeros(1).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(found.total_correlation, torch.zeros(1).double(), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("batch", "size"), [(6, 5), (2, 0), (1, 2), (1, 100)])
+def test_a_batch_larger_than_the_set_or_of_one_out_of_more_is_refused(batch: int, size: int) -> None:
+    model, x = known_model()
+    with pytest.raises(ValueError, match=f"a batch of {batch} out of {size} examples") as caught:
+        decomposed_elbo(WithPosterior(model, diagonal_q), x[:batch], size)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_posterior_that_does_not_factorise_is_refused() -> None:
+    model, x = known_model()
+    with pytest.raises(TypeError, match="factorised posterior and prior, not MultivariateNormal"):
+        decomposed_elbo(model, x, 6)
+
+
+def test_the_pieces_carry_the_gradient_of_the_bound() -> None:
+    """Of log q(z|x) − log p(z) the gradient is that of its pieces; the training loss of a β-TC-VAE weighs them."""
+    vae, x = small_vae(), all_pictures()
+    parameters = list(vae.encoder.parameters())
+    torch.manual_seed(3)
+    found = decomposed_elbo(vae, x, 40)
+    pieces = (found.index_code + found.total_correlation + found.dimension_wise).sum()
+    gradients = torch.autograd.grad(pieces, parameters, retain_graph=True)
+    torch.manual_seed(3)
+    q = vae.posterior(x)
+    z = q.rsample()
+    whole = (q.log_prob(z) - vae.prior().log_prob(z)).sum()
+    for found_one, expected in zip(gradients, torch.autograd.grad(whole, parameters), strict=True):
+        torch.testing.assert_close(found_one, expected)
+    assert all(bool((g != 0).any()) for g in torch.autograd.grad(found.total_correlation.sum(), parameters))

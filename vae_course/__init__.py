@@ -5,18 +5,24 @@
 
 models.autoencoder   encode and decode; squared error
 models.vae           the three distributions of a VAE
+models.conditional   given(y): three distributions for known conditions
+models.discrete      categorical latents, relaxed or straight through
+models.vq_vae        vector quantisation: codes on a grid, the terms that move them
+models.views         a model with another posterior or another prior
 models.parabola      a curved model with one latent, known on a grid
-objectives           the ELBO, log p(x, z), importance weights, the importance-weighted bound
+objectives           the ELBO, also with its KL in three pieces, log p(x, z), importance weights and their bound
 training             fit: one loop for every algorithm; checkpoints
-exact                models whose log p(x) is known: linear-Gaussian, mixtures, any on a grid; EM; PCA
+exact                models whose log p(x) is known: linear-Gaussian, mixtures, any on a grid or by enumeration; EM; PCA
 variational          free and factorised q, coordinate ascent
 gradients            pathwise and score-function estimators of a gradient
 estimators           log p(x) by importance sampling, rate and distortion, bits per dimension, active units
 effective_beta       what β a loss found in code really has
+disentanglement      mutual information, its gap (MIG), the FactorVAE score
 metrics              peak signal-to-noise ratio, Fréchet distance, principal angles
-distributions        families with declared event axes: latents, binary, grey and coloured pixels
-networks             multilayer perceptrons and convolutional networks
-data                 digits, batches, toy densities, sprites with known factors, loaded beams and their solver
+distributions        families with declared event axes: latents, pixels, categories, fields of codes and priors over them
+networks             multilayer perceptrons, convolutional networks, codebooks, the masked convolutions of a PixelCNN
+data                 digits, batches, toy densities, sprites and tones with known factors, loaded beams and their solver
+checkpoints          small trained models that come with the course
 figures, widgets     what a notebook shows
 claims, exercises    what a notebook checks
 notebooks            how notebooks are made from their sources

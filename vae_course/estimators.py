@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
+from vae_course.models.conditional import GivenVAE
 from vae_course.objectives import LatentVariableModel, elbo, log_weights
 from vae_course.training import validation
 
@@ -42,8 +43,13 @@ def log_evidence(model: LatentVariableModel, x: Tensor, samples: int, memory: in
     with validation(False):
         for start in range(0, len(x), examples):
             part = slice(start, start + examples)
-            found.value[part], found.standard_error[part] = _log_evidence(model, x[part], samples, draws)
+            found.value[part], found.standard_error[part] = _log_evidence(_part(model, part), x[part], samples, draws)
     return found
+
+
+def _part(model: LatentVariableModel, rows: slice) -> LatentVariableModel:
+    """The model for some of the examples: a conditional one knows a condition for each."""
+    return model.part(rows) if isinstance(model, GivenVAE) else model
 
 
 def _log_evidence(model: LatentVariableModel, x: Tensor, samples: int, draws: int) -> LogEvidence:
@@ -75,8 +81,9 @@ def rate_distortion(model: LatentVariableModel, x: Tensor, samples: int = 1, chu
     if samples < 1:
         raise ValueError(f"rate_distortion was asked for {samples} samples; it needs at least 1.")
     parts = []
-    for part in x.split(chunk):
-        draws = [elbo(model, part) for _ in range(samples)]
+    for start in range(0, len(x), chunk):
+        rows = slice(start, start + chunk)
+        draws = [elbo(_part(model, rows), x[rows]) for _ in range(samples)]
         distortion = -torch.stack([draw.log_likelihood for draw in draws]).mean(0)
         parts.append(RateDistortion(draws[0].kl, distortion))
     return RateDistortion(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -109,7 +116,8 @@ def bits_per_dimension(log_p: Tensor, dimensions: int, levels: int = 1) -> Tenso
 @torch.no_grad()
 def posterior_means(model: LatentVariableModel, x: Tensor, chunk: int = 1_000) -> Tensor:
     """E_q(z|x)[z]: [n, *event] → [n, latent]."""
-    return torch.cat([model.posterior(part).mean for part in x.split(chunk)])
+    parts = [slice(start, start + chunk) for start in range(0, len(x), chunk)]
+    return torch.cat([_part(model, rows).posterior(x[rows]).mean for rows in parts])
 
 
 def active_units(model: LatentVariableModel, x: Tensor, threshold: float = 0.01) -> Tensor:

@@ -5,6 +5,7 @@
 Estimators are held against these, in tests and in notebooks.
 """
 
+from vae_course.exact.enumeration import log_joint_of_codes, split_evidence_of_codes
 from vae_course.exact.expectation_maximization import Climb, expectation_maximization
 from vae_course.exact.grids import (
     EvidenceSplit,
@@ -20,7 +21,7 @@ from vae_course.exact.grids import (
 from vae_course.exact.linear_gaussian import LinearGaussian
 from vae_course.exact.mixture import BayesianMixture, NormalMixture
 from vae_course.exact.principal_components import PrincipalComponents
-from vae_course.exact.with_posterior import WithPosterior
+from vae_course.models.views import WithPosterior
 
 __all__ = [
     "BayesianMixture",
@@ -36,7 +37,9 @@ __all__ = [
     "latent_grid",
     "log_evidence_on_grid",
     "log_joint_by_enumeration",
+    "log_joint_of_codes",
     "log_posterior_on_grid",
     "log_prob_on_grid",
     "split_evidence",
+    "split_evidence_of_codes",
 ]

@@ -199,10 +199,10 @@ def explain(error: Exception, exercise: Exercise, answer: Answer, originals: Arg
 
 def gradients_of(values: list[Tensor], leaves: list[Tensor]) -> list[Tensor | None]:
     """The gradient of a fixed combination of the values by each leaf; None where there is no path."""
-    live = [v for v in values if v.requires_grad]
+    live = [(k, v) for k, v in enumerate(values, 1) if v.requires_grad]
     if not leaves or not live:
         return [None] * len(leaves)
-    total = torch.stack([(v * ramp(v)).sum() for v in live]).sum()
+    total = torch.stack([k * (v * ramp(v)).sum() for k, v in live]).sum()  # k: or results that add up would hide faults
     return list(torch.autograd.grad(total, leaves, allow_unused=True))
 
 
@@ -343,13 +343,14 @@ def off_by_a_rule(pairs: list[tuple[Tensor, Tensor]]) -> str | None:
     ratio = given[telling] / right[telling]
     if close(ratio, torch.full_like(ratio, -1.0)):
         return "the sign is flipped"
-    if close(ratio, ratio[:1].expand_as(ratio)):
+    right_there = close(ratio, torch.ones_like(ratio))  # wrong only where 0 is right
+    if close(ratio, ratio[:1].expand_as(ratio)) and not right_there:
         return f"your result is {float(ratio[0]):.6g} times the right one, everywhere: a constant factor is off"
     difference = given - right
     if close(difference, difference[:1].expand_as(difference)):
         return f"your result is the right one plus {float(difference[0]):.6g}, everywhere: a constant is off"
     whole = [(g[e.abs() > 1e-6] / e[e.abs() > 1e-6]) for g, e in pairs]
-    if all(len(r) == 0 or close(r, r[:1].expand_as(r)) for r in whole):
+    if not right_there and all(len(r) == 0 or close(r, r[:1].expand_as(r)) for r in whole):
         sizes = [round(1 / float(r[0]), 6) for r in whole if len(r) and float(r[0]) != 0]
         if all(size == round(size) and size > 1 for size in sizes) and len(set(sizes)) > 1:
             return "your result is the right one divided by a size of the input: you took a mean where a sum is meant"

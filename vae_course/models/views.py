@@ -1,4 +1,4 @@
-"""A model with another q(z|x) than its own."""
+"""A model with one of its three distributions exchanged: again a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_course.objectives import GenerativeModel
+from vae_course.objectives import GenerativeModel, LatentVariableModel
 
 
 class WithPosterior(nn.Module):
@@ -28,3 +28,23 @@ class WithPosterior(nn.Module):
     def posterior(self, x: Tensor) -> Distribution:
         """The q(z|x) given."""
         return self.q(x)
+
+
+class WithPrior(nn.Module):
+    """A model's posterior and likelihood beside another p(z): for priors fitted after the model."""
+
+    def __init__(self, model: LatentVariableModel, prior: Distribution) -> None:
+        super().__init__()
+        self.model, self.p = model, prior
+
+    def prior(self) -> Distribution:
+        """The p(z) given."""
+        return self.p
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        """The model's p(x|z)."""
+        return self.model.likelihood(z)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """The model's q(z|x)."""
+        return self.model.posterior(x)

@@ -1,0 +1,98 @@
+"""One-hot categorical latents, their softmax relaxation, and the straight-through draw between the two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import (
+    Independent,
+    OneHotCategorical,
+    RelaxedOneHotCategorical,
+    kl_divergence,
+    register_kl,
+)
+from torch.nn.functional import one_hot
+
+
+def one_hot_categorical(logits: Tensor) -> Independent[OneHotCategorical]:
+    """Independent categorical variables as one-hot rows: P(z_v = e_c) = softmax(logits_v)_c.
+
+    logits: [..., variables, categories], which need not be normalised; event [variables, categories].
+    """
+    return Independent(_OneHot(logits=logits), 1)
+
+
+class _OneHot(OneHotCategorical):
+    """A one-hot categorical that says in one sentence why it has no pathwise gradient."""
+
+    def rsample(self, sample_shape: Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        raise NotImplementedError(
+            "A categorical draw jumps from one value to another, so it has no reparameterized draw and no pathwise "
+            "gradient: relax it (relaxed, straight_through), use the score function, or enumerate."
+        )
+
+
+def relaxed_categorical(logits: Tensor, temperature: float) -> Independent[RelaxedOneHotCategorical]:
+    """softmax((logits + g) / τ), g standard Gumbel noise: near the corners of the simplex for small τ, differentiable.
+
+    Jang, Gu & Poole, arXiv:1611.01144, eq. 2; Maddison, Mnih & Teh, arXiv:1611.00712. Its `log_prob` is a density on
+    the simplex, not the probability of a category. logits: [..., variables, categories].
+    Raises ValueError unless τ > 0.
+    """
+    return Independent(RelaxedOneHotCategorical(_positive(temperature, logits), logits=logits), 1)
+
+
+def straight_through_categorical(logits: Tensor, temperature: float) -> Independent[OneHotCategorical]:
+    """One-hot draws of the categorical whose gradient is that of the relaxed draw with the same noise.
+
+    Values, log-probabilities and KL are those of `one_hot_categorical`: what it estimates is exact, the gradient is
+    biased. Jang, Gu & Poole, arXiv:1611.01144, section 2.2. Raises ValueError unless τ > 0.
+    """
+    return Independent(_StraightThrough(_positive(temperature, logits), logits), 1)
+
+
+class _StraightThrough(OneHotCategorical):
+    """A one-hot categorical with a differentiable draw."""
+
+    has_rsample = True
+
+    def __init__(self, temperature: Tensor, logits: Tensor) -> None:
+        self.temperature = temperature
+        super().__init__(logits=logits)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> _StraightThrough:
+        shape = (*batch_shape, self.logits.shape[-1])
+        return _StraightThrough(self.temperature, self.logits.expand(shape))
+
+    def rsample(self, sample_shape: Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        soft = RelaxedOneHotCategorical(self.temperature, logits=self.logits).rsample(Size(sample_shape))
+        hard = one_hot(soft.argmax(-1), soft.shape[-1]).to(soft)
+        return hard + (soft - soft.detach())
+
+
+def _positive(temperature: float, like: Tensor) -> Tensor:
+    if not temperature > 0:
+        raise ValueError(f"A relaxed categorical was given the temperature {temperature}; it must be above 0.")
+    return torch.as_tensor(temperature, dtype=like.dtype, device=like.device)
+
+
+@register_kl(RelaxedOneHotCategorical, OneHotCategorical)  # type: ignore[untyped-decorator]
+def _kl_relaxed(q: RelaxedOneHotCategorical, p: OneHotCategorical) -> Tensor:
+    """The KL divergence of the categoricals that q relaxes and p: not that of q's density, so no bound follows."""
+    return kl_divergence(OneHotCategorical(logits=q.logits), p)
+
+
+def enumerate_one_hot(variables: int, categories: int, like: Tensor) -> Tensor:
+    """Every value of `variables` one-hot rows, the last one changing fastest: [categories^variables, variables, categories].
+
+    Raises ValueError for more than 100,000 values.
+    """
+    if categories**variables > 100_000:
+        raise ValueError(
+            f"{variables} variables of {categories} categories have {categories**variables:,} values; at most 100,000 "
+            "can be enumerated: take a smaller model."
+        )
+    numbers = torch.cartesian_prod(*[torch.arange(categories, device=like.device)] * variables)
+    return one_hot(numbers.reshape(-1, variables), categories).to(like)
