@@ -36,6 +36,10 @@ WIDGETS = {
     "elbo_bar": f"elbo_bar({LINEAR}, torch.ones(2).double())",
     "gradient_clouds": "gradient_clouds()",
     "likelihood_explorer": "likelihood_explorer(torch.ones(1, 28, 28), torch.rand(1, 28, 28))",
+    "temperature_explorer": "temperature_explorer(torch.tensor([1.0, 0.0, -1.0]), torch.tensor([1.0, 0.2, 0.6]))",
+    "codebook_explorer": "codebook_explorer(torch.randn(200, 2))",
+    "traversal_explorer": "traversal_explorer({'VAE': mlp_vae((1, 28, 28), (16,), 3)}, torch.rand(1, 28, 28))",
+    "class_and_style_explorer": "class_and_style_explorer(mlp_conditional_vae((1, 28, 28), (16,), 3, 10, Classes(10)))",
     "beam_explorer": "beam_explorer(lambda z: (z.sum() + torch.ones(1, 1, 12, 24)).sigmoid(), torch.zeros(2), "
     "{'volume': torch.ones(2), 'load': torch.eye(2)[0]}, lambda z: Load(0.5, 90.0))",
 }
@@ -44,6 +48,8 @@ IMPORTS = """import torch
 from vae_course.distributions import diagonal_normal
 from vae_course.data.finite_elements import Load
 from vae_course.exact import LinearGaussian
+from vae_course.models.conditional import Classes, mlp_conditional_vae
+from vae_course.models.vae import mlp_vae
 from vae_course.widgets import *"""
 
 

@@ -18,6 +18,10 @@ SHEETS = [
     "variational_autoencoder",
     "likelihoods_and_evaluation",
     "convolutional_vae",
+    "beta_vae",
+    "conditional_vae",
+    "discrete_vae",
+    "vq_vae",
 ]
 RIGHT_ANSWERS = {
     name: answers

@@ -90,42 +90,54 @@ def iwae(model: LatentVariableModel, x: Tensor, samples: int) -> Tensor:
     return log_mean_exp(log_weights(model, x, samples))
 
 
-class DecomposedElbo(NamedTuple):
-    """The bound with its KL term in three pieces, each [batch] nats; the last three add up to log q(z|x) − log p(z)."""
+class KlPieces(NamedTuple):
+    """log q(z|x) − log p(z) in three pieces, each [batch] nats."""
 
-    log_likelihood: Tensor  # log p(x|z), z ~ q(z|x)
     index_code: Tensor  # log q(z|x) − log q(z): in the mean, what z says about which x it came from
     total_correlation: Tensor  # log q(z) − Σ_j log q(z_j): in the mean, how far the latents are from independent
     dimension_wise: Tensor  # Σ_j [log q(z_j) − log p(z_j)]: in the mean, each latent's distance from its prior
 
 
-def decomposed_elbo(model: LatentVariableModel, x: Tensor, size: int) -> DecomposedElbo:
-    """The terms of the ELBO, the KL split as KL(q(z|x)||p(z)) = I(x; z) + KL(q(z)||Π_j q(z_j)) + Σ_j KL(q(z_j)||p(z_j)) in the mean.
+def decompose_kl(q: Distribution, z: Tensor, p: Distribution, size: int) -> KlPieces:
+    """KL(q(z|x)||p(z)) = I(x; z) + KL(q(z)||Π_j q(z_j)) + Σ_j KL(q(z_j)||p(z_j)), in the mean over x and z, at one draw each.
 
-    Chen, Li, Grosse & Duvenaud, arXiv:1802.04942, eq. 2. q(z) = (1/size) Σ q(z|x_j) over the training set; of its
-    terms the batch holds the example's own, with weight 1/size, and others that stand for the rest, with equal weights: an
+    Chen, Li, Grosse & Duvenaud, arXiv:1802.04942, eq. 2. q(z) = (1/size) Σ q(z|x_j) over a set; of its terms the
+    batch holds the example's own, with weight 1/size, and others that stand for the rest, with equal weights: an
     unbiased estimate of q(z), hence one of its logarithm that errs downwards. Exact where the batch is the set.
 
-    x: [batch, *event], drawn from a set of `size` examples. For posteriors that factorise over the latents.
-    Raises ValueError for size < batch or a batch of one out of more; TypeError for posteriors that do not factorise.
+    q: batch [batch], event [latent], factorised, as p; z: [batch, latent], drawn from q; size: of the set.
+    Raises ValueError for size < batch or a batch of one out of more; TypeError for q or p that do not factorise.
     """
-    batch = len(x)
+    batch = len(z)
     if size < batch or (batch == 1 and size > 1):
         raise ValueError(
-            f"decomposed_elbo was given a batch of {batch} out of {size} examples; it needs 2 or more, at most all."
+            f"decompose_kl was given a batch of {batch} out of {size} examples; it needs 2 to all of them."
         )
-    q, p = model.posterior(x), model.prior()
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
-        raise TypeError(f"decomposed_elbo needs factorised posterior and prior, not {type(q).__name__}.")
-    z = q.rsample()  # [batch, latent]
+        raise TypeError(f"decompose_kl needs factorised posterior and prior, not {type(q).__name__}.")
     pairs = q.base_dist.log_prob(z[:, None])  # [batch, batch, latent]: log q(z_ij | x_k)
     others = (size - 1) / (size * max(1, batch - 1))
     log_weight = z.new_full((batch, batch), others).fill_diagonal_(1 / size).log()
     log_q = (pairs.sum(-1) + log_weight).logsumexp(1)  # [batch]: log q(z)
     log_marginals = (pairs + log_weight[..., None]).logsumexp(1).sum(-1)  # [batch]: Σ_j log q(z_j)
-    return DecomposedElbo(
-        log_likelihood=model.likelihood(z).log_prob(x),
-        index_code=q.log_prob(z) - log_q,
-        total_correlation=log_q - log_marginals,
-        dimension_wise=log_marginals - p.log_prob(z),
-    )
+    return KlPieces(q.log_prob(z) - log_q, log_q - log_marginals, log_marginals - p.log_prob(z))
+
+
+class DecomposedElbo(NamedTuple):
+    """The bound with its KL term in three pieces, each [batch] nats."""
+
+    log_likelihood: Tensor  # log p(x|z), z ~ q(z|x)
+    index_code: Tensor
+    total_correlation: Tensor
+    dimension_wise: Tensor
+
+
+def decomposed_elbo(model: LatentVariableModel, x: Tensor, size: int) -> DecomposedElbo:
+    """The terms of the ELBO with one reparameterized draw of z, the KL as `decompose_kl` splits it.
+
+    x: [batch, *event], drawn from a set of `size` examples → four terms, [batch] nats each. Raises as `decompose_kl`.
+    """
+    q = model.posterior(x)
+    z = q.rsample()  # [batch, latent]
+    pieces = decompose_kl(q, z, model.prior(), size)
+    return DecomposedElbo(model.likelihood(z).log_prob(x), *pieces)

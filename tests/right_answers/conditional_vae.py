@@ -1,0 +1,187 @@
+"""Right answers of sheet 11, in different styles."""
+
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import numpy as np
+import scipy.special
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, kl_divergence
+from torch.nn.functional import cross_entropy, one_hot
+
+
+def append_in_loops(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    flat = z.reshape(-1, *z.shape[-2:])
+    rows = []
+    for sample in flat:
+        for i, label in enumerate(y.tolist()):
+            rows.append(torch.cat([sample[i], torch.tensor([float(c == label) for c in range(classes)])]))
+    return torch.stack(rows).reshape(*z.shape[:-1], z.shape[-1] + classes)
+
+
+def append_by_scatter(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    code = z.new_zeros(*z.shape[:-1], classes)
+    code.scatter_(-1, y.expand(z.shape[:-1]).unsqueeze(-1), 1.0)
+    return torch.cat((z, code), dim=z.ndim - 1)
+
+
+def append_by_filling(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    latent = z.shape[-1]
+    filled = torch.zeros(*z.shape[:-1], latent + classes)
+    filled[..., :latent] = z
+    filled[..., torch.arange(len(y)), latent + y] = 1
+    return filled
+
+
+def append_by_einsum(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    code = (y[:, None] == torch.arange(classes)).double()
+    return torch.cat([z, torch.einsum("...b,bc->...bc", torch.ones_like(z[..., 0]), code)], -1)
+
+
+def request_in_a_loop(fraction: Tensor, training: Tensor) -> Tensor:
+    n = len(training)
+    mean = sum(training.tolist()) / n
+    std = (sum((v - mean) ** 2 for v in training.tolist()) / (n - 1)) ** 0.5
+    return torch.tensor([[(v - mean) / std] for v in fraction.tolist()])
+
+
+def request_by_numpy(fraction: Tensor, training: Tensor) -> Tensor:
+    v, seen = fraction.numpy(), training.numpy()
+    return torch.from_numpy((v - seen.mean()) / np.std(seen, ddof=1)).reshape(-1, 1)
+
+
+def request_by_torch(fraction: Tensor, training: Tensor) -> Tensor:
+    std, mean = torch.std_mean(training)
+    return (fraction.unsqueeze(1) - mean).div(std)
+
+
+def posterior_in_a_loop(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    rows = []
+    for row in log_likelihood:
+        joint = row + log_prior
+        total = joint[0]
+        for one in joint[1:]:
+            total = torch.logaddexp(total, one)
+        rows.append(joint - total)
+    return torch.stack(rows)
+
+
+def posterior_by_maximum(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    joint = log_likelihood + log_prior
+    shifted = joint - joint.amax(1, keepdim=True)
+    return shifted - shifted.exp().sum(1, keepdim=True).log()
+
+
+def posterior_by_filling(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    found = torch.zeros(log_likelihood.shape)
+    for c in range(log_likelihood.shape[1]):
+        evidence = torch.logsumexp(log_likelihood + log_prior, 1)
+        found[:, c] = log_likelihood[:, c] + log_prior[c] - evidence
+    return found
+
+
+def value_in_a_loop(log_likelihood: Tensor, y: Tensor) -> Tensor:
+    classes = log_likelihood.shape[1]
+    values = torch.zeros(len(y))
+    for i, label in enumerate(y):
+        values[i] = log_likelihood[i, label] - (torch.logsumexp(log_likelihood[i], 0) - log(classes))
+    return values
+
+
+def value_by_scipy(log_likelihood: Tensor, y: Tensor) -> Tensor:
+    table = log_likelihood.numpy()
+    evidence = scipy.special.logsumexp(table, axis=1, b=1 / table.shape[1])
+    return torch.from_numpy(table[np.arange(len(table)), y.numpy()] - evidence)
+
+
+def bound_in_loops(logits: Tensor, bounds: Tensor) -> Tensor:
+    classes = logits.shape[1]
+    totals = []
+    for i in range(len(logits)):
+        log_q = logits[i] - torch.logsumexp(logits[i], 0)
+        total = torch.zeros(())
+        for c in range(classes):
+            total = total + log_q[c].exp() * (bounds[i, c] + log(1 / classes) - log_q[c])
+        totals.append(total)
+    return torch.stack(totals)
+
+
+def bound_by_distributions(logits: Tensor, bounds: Tensor) -> Tensor:
+    q = Categorical(logits=logits)
+    prior = Categorical(logits=torch.zeros_like(logits))
+    return (q.probs * bounds).sum(-1) - kl_divergence(q, prior)
+
+
+def bound_below_the_best(logits: Tensor, bounds: Tensor) -> Tensor:
+    """log p(x) of the bounds, less KL(q || softmax(bounds))."""
+    log_q, log_r = logits.log_softmax(1), bounds.log_softmax(1)
+    best = bounds.logsumexp(1) - log(bounds.shape[1])
+    return best - torch.einsum("ij,ij->i", log_q.exp(), log_q - log_r)
+
+
+RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
+    "append_class": [
+        append_in_loops,
+        append_by_scatter,
+        append_by_filling,
+        append_by_einsum,
+        lambda z, y, classes: torch.cat([z, one_hot(y, classes).expand(*z.shape[:-1], classes)], -1),
+        lambda z, y, classes: torch.cat([z, torch.eye(classes)[y].expand(*z.shape[:-1], -1)], -1),
+        lambda z, y, classes: torch.cat([z, one_hot(y.expand(z.shape[:-1]), classes).double()], -1),
+    ],
+    "request": [
+        request_in_a_loop,
+        request_by_numpy,
+        request_by_torch,
+        lambda fraction, training: ((fraction - training.mean()) / (training.std() + 1e-8)).unsqueeze(-1),
+        lambda fraction, training: (fraction.float() - training.float().mean()).view(-1, 1) / training.float().std(),
+    ],
+    "class_posterior": [
+        posterior_in_a_loop,
+        posterior_by_maximum,
+        posterior_by_filling,
+        lambda log_likelihood, log_prior: Categorical(logits=log_likelihood + log_prior).logits,
+        lambda log_likelihood, log_prior: (
+            (log_likelihood.log_softmax(1) + log_prior)
+            - (log_likelihood.log_softmax(1) + log_prior).logsumexp(1)[:, None]
+        ),
+        lambda log_likelihood, log_prior: torch.log_softmax(log_prior[None] + log_likelihood, dim=1),
+    ],
+    "label_value": [
+        value_in_a_loop,
+        value_by_scipy,
+        lambda log_likelihood, y: log(log_likelihood.shape[1]) - cross_entropy(log_likelihood, y, reduction="none"),
+        lambda log_likelihood, y: (
+            log_likelihood[torch.arange(len(y)), y] - log_likelihood.logsumexp(1) + log(log_likelihood.shape[1])
+        ),
+        lambda log_likelihood, y: (
+            Categorical(logits=log_likelihood).log_prob(y)
+            - Categorical(logits=torch.zeros_like(log_likelihood)).log_prob(y)
+        ),
+        lambda log_likelihood, y: (
+            torch.einsum("ij,ij->i", one_hot(y, log_likelihood.shape[1]).double(), log_likelihood.log_softmax(1))
+            + np.log(log_likelihood.shape[1])
+        ),
+    ],
+    "unlabelled_bound": [
+        bound_in_loops,
+        bound_by_distributions,
+        bound_below_the_best,
+        lambda logits, bounds: (
+            (logits.softmax(-1) * bounds).sum(-1) + Categorical(logits=logits).entropy() - log(logits.shape[-1])
+        ),
+        lambda logits, bounds: (
+            torch.einsum("bc,bc->b", logits.softmax(1), bounds - logits.log_softmax(1).detach())
+            - torch.tensor(float(bounds.shape[1])).log()
+        ),
+        lambda logits, bounds: (
+            (logits.softmax(-1) * (bounds - logits.softmax(-1).clamp(min=1e-30).log())).sum(-1) - log(bounds.shape[-1])
+        ),
+    ],
+}

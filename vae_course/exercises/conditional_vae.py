@@ -1,0 +1,691 @@
+"""The sheet on the conditional VAE: a class appended, a request in its own unit, Bayes' rule, a label in nats, few labels."""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import one_hot
+
+from vae_course.exercises.draws import normal, uniform
+from vae_course.exercises.engine import Arguments, Exercise, Mistake
+
+# 1. the latent with its example's class appended
+
+
+def _append(z: Tensor, code: Tensor) -> Tensor:
+    """[..., batch, latent] and [batch, columns] → [..., batch, latent + columns]."""
+    return torch.cat([z, code.to(z).expand(*z.shape[:-1], code.shape[-1])], -1)
+
+
+def _append_class(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    return _append(z, one_hot(y, classes))
+
+
+def _classes(generator: Generator, batch: int, classes: int) -> Tensor:
+    return torch.randint(classes, (batch,), generator=generator)
+
+
+def _append_cases(generator: Generator) -> list[Arguments]:
+    def case(classes: int, *shape: int, y: list[int] | None = None) -> Arguments:
+        labels = _classes(generator, shape[-2], classes) if y is None else torch.tensor(y)
+        return normal(generator, *shape, gradient=True), labels, classes
+
+    # First where samples, batch, latents and classes are as many: a code along the wrong axis runs there.
+    return [
+        case(3, 3, 3, 3, y=[1, 1, 0]),
+        case(4, 4, 2, y=[2, 0, 0, 1]),
+        case(4, 5, 4, 2, y=[3, 1, 1, 0]),
+        case(5, 2, 3, 2, y=[0, 3, 1]),
+        case(3, 2, 2, 4, 1),
+        case(10, 3, 1, 4),
+        case(1, 2, 3, 2),
+        case(10, 64, 2),
+    ]
+
+
+def _padded_number(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    return _append(z, torch.cat([y[:, None], y.new_zeros(len(y), classes - 1)], -1))
+
+
+def _by_cut(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    return _append(z, one_hot(y + 1, classes + 1)[:, :classes])
+
+
+def _in_blocks(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    """Every label repeated as often as there are samples, then laid out sample by sample."""
+    labels = y.repeat_interleave(z[..., 0].numel() // len(y)).reshape(z.shape[:-1])
+    return torch.cat([z, one_hot(labels, classes).to(z)], -1)
+
+
+def _along_samples(z: Tensor, y: Tensor, classes: int) -> Tensor:
+    return _append(z, one_hot(y, classes)[:, None])
+
+
+def _stacked(z: Tensor, y: Tensor, classes: int, axis: int) -> Tensor:
+    return torch.cat([z, one_hot(y, classes).to(z).expand(*z.shape[:-1], classes)], axis)
+
+
+append_class = Exercise(
+    "append_class",
+    _append_class,
+    _append_cases,
+    [
+        Mistake(
+            lambda z, y, classes: _append(z, y[:, None].expand(-1, classes)),
+            "the class number itself stands in every column: it would make class 9 nine times class 1; use a one-hot code",
+        ),
+        Mistake(
+            _padded_number,
+            "the class number stands in the first column, with zeros after it: use a one-hot code, a 1 in the column of the class",
+        ),
+        Mistake(
+            lambda z, y, classes: _append(z, y[:, None]),
+            "you appended the class number, one column: a one-hot code has `classes` columns",
+        ),
+        Mistake(
+            lambda z, y, classes: torch.cat(_append_class(z, y, classes).split([z.shape[-1], classes], -1)[::-1], -1),
+            "the one-hot code stands in front of z: append it",
+        ),
+        Mistake(
+            _by_cut,
+            "the 1 stands in a column beside the right one: classes are counted from 0, so class c has column c",
+            also=[
+                lambda z, y, classes: _append(z, torch.arange(1, classes + 1) == y[:, None]),
+                lambda z, y, classes: _append(z, torch.eye(classes)[y - 1]),
+                lambda z, y, classes: _append(z, torch.eye(classes)[(y + 1) % classes]),
+            ],
+        ),
+        Mistake(
+            lambda z, y, classes: _append(z, one_hot(y)),
+            "the code has as many columns as the largest label here needs: a batch may lack a class, so give one_hot `classes`",
+        ),
+        Mistake(
+            lambda z, y, classes: _append(z, one_hot(y, classes + 1)),
+            "the code has one column too many: classes are counted from 0 to classes − 1",
+        ),
+        Mistake(
+            _in_blocks,
+            "the labels run along the samples, not along the batch: y[i] belongs to z[..., i, :], in every sample",
+            also=[
+                _along_samples,
+                lambda z, y, classes: torch.cat([z, one_hot(y, classes)[:, None].expand(*z.shape[:-1], classes)], -1),
+                lambda z, y, classes: torch.cat(
+                    [z, one_hot(y, classes)[:, None].expand(-1, z.shape[-2], -1).to(z)], -1
+                ),
+            ],
+        ),
+        Mistake(
+            lambda z, y, classes: torch.cat([z, one_hot(y, classes).T.to(z).expand(*z.shape[:-1], classes)], -1),
+            "the one-hot code is transposed: its rows are the examples, its columns the classes",
+            also=[
+                lambda z, y, classes: _append(z, one_hot(y, classes).T.reshape(len(y), classes)),
+                lambda z, y, classes: torch.cat([z, one_hot(y, classes).T.to(z).expand(len(z), -1, -1)], -1),
+            ],
+        ),
+        Mistake(
+            lambda z, y, classes: _append(z, 2 * one_hot(y, classes) - 1),
+            "you wrote −1 where a one-hot code has 0",
+        ),
+        Mistake(
+            lambda z, y, classes: _append(z, torch.arange(classes) <= y[:, None]),
+            "other columns hold a 1 as well: a one-hot code has a single 1, in the column of the class",
+            also=[lambda z, y, classes: _append(z, torch.ones(len(y), classes))],
+        ),
+        Mistake(
+            lambda z, y, classes: _append(z, one_hot(y[:1], classes).expand(len(y), -1)),
+            "every example has the class of the first one: example i has y[i]",
+        ),
+        Mistake(
+            lambda z, y, classes: torch.cat([z, one_hot(y, classes)], -1),
+            "the code, [batch, classes], lacks the leading axes of z: expand it to them first",
+        ),
+        Mistake(
+            lambda z, y, classes: torch.cat([z, one_hot(y, classes).repeat(len(z), 1, 1)], -1),
+            "your code gets one leading axis, whatever z has: z may have none, or several; expand it to z.shape[:-1]",
+        ),
+        Mistake(
+            lambda z, y, classes: _stacked(z, y, classes, 0),
+            "you appended along the wrong axis (torch.cat takes the first unless told): the latents are the last axis, −1",
+            also=[lambda z, y, classes: _stacked(z, y, classes, -2)],
+        ),
+        Mistake(
+            lambda z, y, classes: z + one_hot(y, classes),
+            "you added the code to the latents: append it, so that the decoder sees both",
+        ),
+        Mistake(
+            lambda z, y, classes: z * one_hot(y, classes),
+            "you multiplied the latents by the code, which leaves one of them: append it",
+        ),
+        Mistake(
+            lambda z, y, classes: _append_class(z.detach(), y, classes),
+            "the numbers are right, but no gradient flows back to z: something was detached, or made anew from numbers",
+        ),
+    ],
+)
+
+
+# 2. a volume fraction as the networks must be given it
+
+
+def _request(fraction: Tensor, training: Tensor) -> Tensor:
+    return ((fraction - training.mean()) / training.std())[:, None]
+
+
+def _request_cases(generator: Generator) -> list[Arguments]:
+    def fractions(n: int, low: float, high: float) -> Tensor:
+        return low + (high - low) * uniform(generator, n)
+
+    def training(n: int, low: float, high: float) -> Tensor:
+        """Fractions of which some lie close together: the mean is not the median, nor the middle."""
+        some = fractions(n, low, high)
+        return torch.where(torch.arange(n) % 3 == 0, some, low + 0.2 * (some - low))
+
+    return [
+        (fractions(5, 0.25, 0.55), training(5, 0.25, 0.55)),
+        (fractions(4, 0.1, 0.9), training(40, 0.25, 0.55)),
+        (fractions(3, 0.3, 0.4), training(3, 0.2, 0.9)),
+        (fractions(6, 0.25, 0.55), training(1000, 0.25, 0.55)),
+        (fractions(1, 0.25, 0.55), training(20, 0.25, 0.55)),
+        (torch.tensor([0.0, 1.0], dtype=torch.float64), training(8, 0.3, 0.6)),
+    ]
+
+
+def _spread(fraction: Tensor) -> Tensor:
+    """What std() gives, which for one number is NaN, without its warning."""
+    return fraction.std() if len(fraction) > 1 else fraction.new_tensor(torch.nan)
+
+
+def _by(fraction: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+    return ((fraction - centre) / width)[:, None]
+
+
+request = Exercise(
+    "request",
+    _request,
+    _request_cases,
+    [
+        Mistake(
+            lambda v, training: v[:, None],
+            "the fraction is given raw: the networks were trained on standardised ones, and take 0.5 for half a standard "
+            "deviation above the mean",
+        ),
+        Mistake(
+            lambda v, training: _by(v, v.mean(), _spread(v)),
+            "you standardised by the mean and spread of the request itself (of one fraction: NaN): the training set's count",
+        ),
+        Mistake(
+            lambda v, training: _by(v, v.mean(), training.std()),
+            "you subtracted the mean of the requested fractions: subtract that of the training fractions",
+        ),
+        Mistake(
+            lambda v, training: _by(v, training.mean(), _spread(v)),
+            "you divided by the spread of the requested fractions: divide by that of the training fractions",
+        ),
+        Mistake(
+            lambda v, training: _by(v, training.mean(), training.var()),
+            "you divided by the variance: divide by its root, the standard deviation",
+        ),
+        Mistake(
+            lambda v, training: _by(v, training.mean(), training.std(correction=0)),
+            "your standard deviation divides by n (NumPy's default): the networks were trained with n − 1, torch's default",
+        ),
+        Mistake(
+            lambda v, training: ((v - training.mean()) * training.std())[:, None],
+            "you multiplied by the standard deviation: divide by it",
+        ),
+        Mistake(
+            lambda v, training: (training.mean() + v * training.std())[:, None],
+            "this is the way back, from a standardised condition to a fraction: subtract the mean, then divide",
+        ),
+        Mistake(
+            lambda v, training: _by(v, training.min(), training.max() - training.min()),
+            "you scaled by the least and the largest training fraction: subtract the mean and divide by the standard deviation",
+        ),
+        Mistake(
+            lambda v, training: (v - training.mean())[:, None],
+            "the fraction is centred only: divide by the standard deviation of the training fractions as well",
+        ),
+        Mistake(
+            lambda v, training: (v / training.std())[:, None],
+            "the fraction is scaled only: subtract the mean of the training fractions first",
+        ),
+        Mistake(
+            lambda v, training: (v - training.mean() / training.std())[:, None],
+            "brackets: subtract the mean first, then divide the difference",
+        ),
+        Mistake(
+            lambda v, training: _by(100 * v, training.mean(), training.std()),
+            "the request is in per cent here, the training set is not: both are fractions",
+            also=[lambda v, training: 100 * v[:, None]],
+        ),
+        Mistake(
+            lambda v, training: -_request(v, training),
+            "the sign is flipped: a fraction above the mean has a positive condition",
+        ),
+        Mistake(
+            lambda v, training: _request(v, training)[:, 0],
+            "the numbers are right, but a network takes [batch, 1], one row for each example: add an axis at the end",
+        ),
+        Mistake(
+            lambda v, training: _request(v, training).T,
+            "the numbers are right, but stand in one row, [1, batch]: the batch is the first axis",
+        ),
+    ],
+)
+
+
+# 3. log p(y|x) by Bayes' rule
+
+
+def _posterior(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    return (log_likelihood + log_prior).log_softmax(-1)
+
+
+def _table(generator: Generator, batch: int, classes: int, scale: float = 2.0, level: float = 0.0) -> Tensor:
+    """Log-likelihoods about `level`, which float32 can hold without error."""
+    drawn = level + normal(generator, batch, classes, scale=scale)
+    return (drawn * 64).round() / 64
+
+
+def _prior(generator: Generator, classes: int) -> Tensor:
+    return normal(generator, classes).log_softmax(0)
+
+
+def _posterior_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, classes: int, scale: float = 2.0, level: float = 0.0) -> Arguments:
+        table = _table(generator, batch, classes, scale, level)
+        return table.requires_grad_(), _prior(generator, classes).requires_grad_()
+
+    apart = torch.tensor([[-1500.0], [0.0], [1500.0]], dtype=torch.float64)  # pictures of very different sizes
+    never = _prior(generator, 3)
+    never = torch.cat([never, torch.tensor([-torch.inf], dtype=torch.float64)])  # a class that does not occur
+    # First where the batch is as large as there are classes: the wrong axis runs there.
+    return [
+        case(4, 4),
+        case(5, 3),
+        case(1, 10),
+        case(3, 1),
+        case(3, 2, level=-1000),
+        case(4, 3, level=1000),
+        case(3, 4, scale=800),
+        ((_table(generator, 3, 3) + apart).requires_grad_(), _prior(generator, 3).requires_grad_()),
+        (_table(generator, 4, 4, level=-100), never),
+    ]
+
+
+def _naive(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    joint = log_likelihood.exp() * log_prior.exp()
+    return (joint / joint.sum(-1, keepdim=True)).log()
+
+
+def _naive_in_logs(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    joint = log_likelihood + log_prior
+    return joint - joint.exp().sum(-1, keepdim=True).log()
+
+
+def _one_maximum(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+    joint = log_likelihood + log_prior
+    joint = joint - joint.max()
+    return joint - joint.exp().sum(-1, keepdim=True).log()
+
+
+class_posterior = Exercise(
+    "class_posterior",
+    _posterior,
+    _posterior_cases,
+    [
+        Mistake(
+            lambda ll, prior: (ll + prior).log_softmax(0),
+            "you normalised over the batch: for each picture the probabilities of its classes, a row, sum to 1",
+            also=[lambda ll, prior: (ll + prior).softmax(0)],
+        ),
+        Mistake(
+            lambda ll, prior: ll.log_softmax(-1),
+            "log p(y) is missing, or the same for every class here: add the prior before you normalise",
+        ),
+        Mistake(
+            lambda ll, prior: (ll - prior).log_softmax(-1),
+            "you subtracted log p(y): probabilities multiply, so their logarithms add up",
+        ),
+        Mistake(lambda ll, prior: (ll + prior).softmax(-1), "these are the probabilities: return their logarithms"),
+        Mistake(
+            lambda ll, prior: (ll * prior).log_softmax(-1),
+            "you multiplied two logarithms: the product p(x|y) p(y) is a sum of logarithms",
+        ),
+        Mistake(
+            _naive,
+            "exp overflows or rounds to 0 at ±1,000 nats, and a softmax rounds to 0 too: stay in logarithms, with log_softmax",
+            also=[_naive_in_logs, lambda ll, prior: (ll + prior).softmax(-1).log()],
+        ),
+        Mistake(
+            _one_maximum,
+            "you subtracted the largest number of the whole batch: pictures differ, subtract each row's own",
+        ),
+        Mistake(
+            lambda ll, prior: (ll + prior) - ((ll + prior).max(-1, keepdim=True).values),
+            "you subtracted the largest logarithm only: subtract the logarithm of the sum, logsumexp",
+        ),
+        Mistake(
+            lambda ll, prior: ll + prior,
+            "this is log p(x, y): subtract log p(x), the log-sum-exp over the classes",
+        ),
+        Mistake(
+            lambda ll, prior: ll.log_softmax(-1) + prior,
+            "the prior came after normalising: p(x) = Σ p(x|y) p(y) needs it too, so add log p(y) first",
+        ),
+        Mistake(
+            lambda ll, prior: ll - (ll + prior).logsumexp(-1, keepdim=True),
+            "this is log p(x|y) − log p(x): log p(y) is missing in the numerator",
+        ),
+        Mistake(
+            lambda ll, prior: ((ll + prior).log_softmax(-1) + prior).log_softmax(-1),
+            "the prior counts twice: add log p(y) once",
+            also=[lambda ll, prior: (ll + prior).log_softmax(-1) + prior],
+        ),
+        Mistake(
+            lambda ll, prior: (ll + prior.exp()).log_softmax(-1),
+            "you added p(y) to a logarithm: add log p(y), as it is given",
+        ),
+        Mistake(
+            lambda ll, prior: (ll + prior) - ((ll + prior).logsumexp(-1)),
+            "the sums were subtracted along the classes: keep the axis, logsumexp(-1, keepdim=True)",
+        ),
+        Mistake(
+            lambda ll, prior: -_posterior(ll, prior),
+            "the sign is flipped: the logarithm of a probability is at most 0",
+        ),
+        Mistake(
+            lambda ll, prior: _posterior(ll, prior).detach(),
+            "the numbers are right, but no gradient flows back: something was detached, or made anew from numbers",
+        ),
+    ],
+    tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
+)
+
+
+# 4. what a label tells, in nats
+
+
+def _log_evidence(log_likelihood: Tensor) -> Tensor:
+    """log p(x) under a uniform p(y)."""
+    return log_likelihood.logsumexp(-1) - log(log_likelihood.shape[-1])
+
+
+def _of_label(log_likelihood: Tensor, y: Tensor) -> Tensor:
+    return log_likelihood.gather(-1, y[:, None])[:, 0]
+
+
+def _label_value(log_likelihood: Tensor, y: Tensor) -> Tensor:
+    return _of_label(log_likelihood, y) - _log_evidence(log_likelihood)
+
+
+def _label_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, classes: int, scale: float = 2.0, level: float = 0.0) -> Arguments:
+        return _table(generator, batch, classes, scale, level), _classes(generator, batch, classes)
+
+    apart = torch.tensor([[-1500.0], [0.0], [1500.0], [300.0]], dtype=torch.float64)
+    # First where the batch is as large as there are classes: the wrong axis runs there.
+    return [
+        (_table(generator, 4, 4), torch.tensor([1, 3, 3, 0])),
+        case(6, 3),
+        case(1, 10),
+        case(3, 1),
+        case(4, 5, level=-1000),
+        case(4, 3, level=1000),
+        case(5, 4, scale=800),
+        (_table(generator, 4, 3) + apart, _classes(generator, 4, 3)),
+    ]
+
+
+def _others(log_likelihood: Tensor, y: Tensor) -> Tensor:
+    """Log-sum-exp over the classes other than the label's."""
+    labelled = one_hot(y, log_likelihood.shape[-1]).bool()
+    return log_likelihood.masked_fill(labelled, -torch.inf).logsumexp(-1)
+
+
+label_value = Exercise(
+    "label_value",
+    _label_value,
+    _label_cases,
+    [
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.mean(-1),
+            "you subtracted the mean of the logarithms: log p(x) is the logarithm of the mean of p(x|y)",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1),
+            "this is log p(y|x), at most 0: the sum needs p(y) = 1/classes, which adds log classes to the result",
+        ),
+        Mistake(
+            lambda ll, y: ll.logsumexp(-1) - _of_label(ll, y),
+            "this is the cross-entropy, −log p(y|x): flip its sign and subtract log p(y) = −log classes",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) - log(ll.shape[-1]),
+            "log classes has the wrong sign: dividing the sum by classes subtracts it from log p(x), so the result gains it",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.max(-1).values,
+            "you subtracted the log-likelihood of the best class: subtract log p(x), in which every class counts",
+        ),
+        Mistake(
+            lambda ll, y: -_label_value(ll, y),
+            "the sign is flipped: a label under which the picture is more probable has a positive value",
+        ),
+        Mistake(
+            lambda ll, y: _label_value(ll, y) / log(2),
+            "this is in bits: return nats, natural logarithms throughout",
+        ),
+        Mistake(
+            lambda ll, y: ll.max(-1).values - _log_evidence(ll),
+            "you took the most probable class: the label's own counts, also where the model believes in another",
+        ),
+        Mistake(
+            lambda ll, y: _label_value(ll, y).mean(),
+            "you reduced over the batch: return one number per picture",
+            also=[lambda ll, y: _label_value(ll, y).sum()],
+        ),
+        Mistake(
+            lambda ll, y: _label_value(ll, y)[:, None],
+            "the numbers are right, but gather left an axis of one: take it away, to get [batch]",
+        ),
+        Mistake(
+            lambda ll, y: ll.gather(-1, y[:, None]) - _log_evidence(ll),
+            "gather leaves [batch, 1]; minus [batch] that broadcasts to [batch, batch]: take the axis of one away first",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y),
+            "this is log p(x|y) alone: subtract log p(x), that of the picture without its label",
+        ),
+        Mistake(
+            lambda ll, y: ll[y, torch.arange(len(y))] - _log_evidence(ll),
+            "rows and columns are exchanged where you pick: for picture i it is log_likelihood[i, y[i]]",
+            also=[lambda ll, y: ll.gather(0, y[None])[0] - _log_evidence(ll)],
+        ),
+        Mistake(
+            lambda ll, y: ll[:, y] - _log_evidence(ll)[:, None],
+            "log_likelihood[:, y] picks every label for every picture, [batch, batch]: picture i has the label y[i] only",
+            also=[lambda ll, y: ll[:, y] - _log_evidence(ll)],
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.exp().mean(-1).log(),
+            "exp overflows or rounds to 0 at ±1,000 nats, and a softmax rounds to 0 too: use logsumexp or log_softmax",
+            also=[
+                lambda ll, y: (_of_label(ll, y).exp() / ll.exp().mean(-1)).log(),
+                lambda ll, y: _of_label(ll.softmax(-1), y).log() + log(ll.shape[-1]),
+            ],
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.logsumexp(0) + log(len(ll)),
+            "you summed over the batch: log p(x) is a sum over the classes of one picture, the last axis",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) + log(len(ll)),
+            "you took the logarithm of the batch size: p(y) is 1/classes, the size of the last axis",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(max(ll.shape[-1] - 1, 1)),
+            "your sum leaves out the label's own class: p(x) sums over every class",
+            also=[lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(ll.shape[-1])],
+        ),
+        Mistake(
+            lambda ll, y: _label_value(ll, y).exp(),
+            "this is the ratio p(x|y) / p(x): return its logarithm, without overflow",
+        ),
+    ],
+)
+
+
+# 5. the bound without a label
+
+
+def _bound(logits: Tensor, bounds: Tensor) -> Tensor:
+    log_q = logits.log_softmax(-1)
+    return (log_q.exp() * (bounds - log(bounds.shape[-1]) - log_q)).sum(-1)
+
+
+def _bound_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, classes: int, scale: float = 1.5, level: float = 0.0, sure: float = 1.0) -> Arguments:
+        logits = (sure * _table(generator, batch, classes, 1.5)).requires_grad_()
+        return logits, _table(generator, batch, classes, scale, level).requires_grad_()
+
+    certain = torch.tensor([[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, 1000.0]], dtype=torch.float64)
+    undecided = torch.zeros(3, 4, dtype=torch.float64)
+    # First where the batch is as large as there are classes: the wrong axis runs there.
+    return [
+        case(4, 4),
+        case(5, 3),
+        case(1, 10),
+        case(3, 1),
+        case(3, 4, scale=20.0, level=-100.0),
+        (undecided.requires_grad_(), _table(generator, 3, 4).requires_grad_()),
+        (certain.requires_grad_(), _table(generator, 2, 3, scale=5.0, level=-90.0).requires_grad_()),
+        case(4, 3, scale=5.0, sure=700.0),
+    ]
+
+
+def _mean_over_q(logits: Tensor, values: Tensor) -> Tensor:
+    return (logits.softmax(-1) * values).sum(-1)
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    return -_mean_over_q(logits, logits.log_softmax(-1))
+
+
+def _uniform(bounds: Tensor) -> Tensor:
+    """log p(y)."""
+    return torch.full_like(bounds, -log(bounds.shape[-1]))
+
+
+def _over_batch(logits: Tensor, bounds: Tensor) -> Tensor:
+    log_q = logits.log_softmax(0)
+    return (log_q.exp() * (bounds + _uniform(bounds) - log_q)).sum(-1)
+
+
+def _best(logits: Tensor, bounds: Tensor) -> Tensor:
+    return _of_label(bounds, logits.argmax(-1))
+
+
+def _weighted(logits: Tensor, bounds: Tensor, log_q: Tensor) -> Tensor:
+    """The bound with weights from the logits and its own log q."""
+    return _mean_over_q(logits, bounds + _uniform(bounds) - log_q)
+
+
+unlabelled_bound = Exercise(
+    "unlabelled_bound",
+    _bound,
+    _bound_cases,
+    [
+        Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds + _uniform(bounds)) - _entropy(logits),
+            "the entropy of q(y|x) was subtracted: − log q(y|x) adds it",
+        ),
+        Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds + _uniform(bounds)),
+            "the entropy of q(y|x) is missing: the term − log q(y|x)",
+        ),
+        Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds) + _entropy(logits),
+            "log p(y) = −log classes is missing: `bounds` bound log p(x|y), not log p(x, y)",
+        ),
+        Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds) + _entropy(logits) + _uniform(bounds).sum(-1),
+            "log p(y) counts once for every class: it stands inside the mean over q, so it counts once in all",
+        ),
+        Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds - _uniform(bounds)) + _entropy(logits),
+            "log p(y) has the wrong sign: p(y) = 1/classes has the logarithm −log classes",
+        ),
+        Mistake(
+            _over_batch,
+            "q is normalised over the batch: for each picture the probabilities of its classes sum to 1",
+        ),
+        Mistake(
+            lambda logits, bounds: _log_evidence(bounds),
+            "the logits have no say here: this is the bound of the best q(y|x), softmax(bounds), the largest there can be; "
+            "use the q that is given",
+            also=[lambda logits, bounds: bounds.logsumexp(-1)],
+        ),
+        Mistake(
+            lambda logits, bounds: (logits.log_softmax(-1) + bounds).logsumexp(-1),
+            "you took the logarithm of Σ q exp(bounds): take the mean of the logarithms over q, and add its entropy",
+            also=[lambda logits, bounds: (logits.log_softmax(-1) + bounds + _uniform(bounds)).logsumexp(-1)],
+        ),
+        Mistake(
+            lambda logits, bounds: _best(logits, bounds) + _uniform(bounds)[:, 0],
+            "only the most probable class counts here: take the mean over all classes, weighted with q(y|x)",
+            also=[
+                lambda logits, bounds: _best(logits, bounds),
+                lambda logits, bounds: _best(logits, bounds) + _uniform(bounds)[:, 0] + _entropy(logits),
+                lambda logits, bounds: (
+                    _best(logits, bounds) + _uniform(bounds)[:, 0] - logits.log_softmax(-1).max(-1).values
+                ),
+            ],
+        ),
+        Mistake(
+            lambda logits, bounds: bounds.mean(-1) + _uniform(bounds)[:, 0] + _entropy(logits),
+            "every class has the weight 1/classes in your mean of the bounds: the weights are q(y|x)",
+        ),
+        Mistake(
+            lambda logits, bounds: _bound(logits, bounds) / bounds.shape[-1],
+            "you averaged over the classes: the weights q(y|x) sum to 1 already, so sum",
+        ),
+        Mistake(
+            lambda logits, bounds: _bound(logits.detach(), bounds),
+            "the numbers are right, but the weights q(y|x) were detached: q learns through them",
+            also=[
+                lambda logits, bounds: _weighted(logits.detach(), bounds, logits.log_softmax(-1)),
+                lambda logits, bounds: _mean_over_q(logits.detach(), bounds + _uniform(bounds)) + _entropy(logits),
+            ],
+        ),
+        Mistake(
+            lambda logits, bounds: _bound(logits, bounds.detach()),
+            "the numbers are right, but no gradient reaches the bounds, and through them the model",
+        ),
+        Mistake(
+            lambda logits, bounds: _bound(logits.softmax(-1), bounds),
+            "softmax was taken twice: it turns the logits into q, and q must not pass through it again",
+        ),
+        Mistake(
+            lambda logits, bounds: _weighted(logits, bounds, logits.softmax(-1).log()),
+            "0 · log 0 became NaN where q rounds to 0: take log q from the logits, by log_softmax",
+        ),
+        Mistake(
+            lambda logits, bounds: (
+                _mean_over_q(logits, bounds + _uniform(bounds)) + torch.special.entr(logits.softmax(-1)).sum(-1)
+            ),
+            "the values are right, but the slope of q log q at q = 0 is infinite and the gradient NaN: use log_softmax",
+        ),
+        Mistake(
+            lambda logits, bounds: _weighted(logits, bounds, logits),
+            "you took the logits for log q: they need not be normalised, log_softmax does that",
+        ),
+        Mistake(
+            lambda logits, bounds: -_bound(logits, bounds),
+            "this is minus the bound, the loss: return the bound itself",
+        ),
+    ],
+    tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
+)
