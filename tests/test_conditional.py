@@ -103,11 +103,11 @@ def test_every_condition_goes_with_its_example_along_sample_axes() -> None:
 def test_a_linear_model_adds_the_weights_of_its_class() -> None:
     model, x, z, y = small_model(()), all_pictures()[5:8], torch.randn(3, 2).double(), torch.tensor([2, 0, 1])
     encoder, decoder = linear_parts(model)
-    numbers = x.flatten(1) @ encoder.weight[:, :4].T + encoder.weight[:, 4:].T[y] + encoder.bias
+    numbers = x.flatten(1) @ encoder.weight[:, :4].T + CLASSES**0.5 * encoder.weight[:, 4:].T[y] + encoder.bias
     q = model.given(y).posterior(x)
     torch.testing.assert_close(q.mean, numbers[:, :2])
     torch.testing.assert_close(q.stddev, numbers[:, 2:].exp())
-    logits = z @ decoder.weight[:, :2].T + decoder.weight[:, 2:].T[y] + decoder.bias
+    logits = z @ decoder.weight[:, :2].T + CLASSES**0.5 * decoder.weight[:, 2:].T[y] + decoder.bias
     expected = bernoulli(logits.reshape(3, 1, 2, 2)).log_prob(x)
     torch.testing.assert_close(model.given(y).likelihood(z).log_prob(x), expected)
 
@@ -132,7 +132,7 @@ def test_where_the_likelihood_ignores_z_log_p_of_x_given_y_is_exact() -> None:
     total = torch.zeros(()).double()
     for k, p in enumerate((0.2, 0.5, 0.3)):
         given = model.given(torch.full((16,), k))
-        logits = (decoder.weight[:, 2 + k] + decoder.bias).reshape(1, 2, 2)
+        logits = (CLASSES**0.5 * decoder.weight[:, 2 + k] + decoder.bias).reshape(1, 2, 2)
         exact = bernoulli(logits).log_prob(x)
         estimate = log_evidence(given, x, 5)
         torch.testing.assert_close(estimate.value, exact)
@@ -219,9 +219,10 @@ def test_one_condition_for_each_example_is_asked_for() -> None:
     assert "torch.float32" in message(lambda: given.posterior(torch.zeros(3, 1, 2, 2)))
 
 
-def test_classes_are_one_hot_rows() -> None:
+def test_classes_are_one_hot_rows_of_mean_square_one() -> None:
     rows = Classes(4)(torch.tensor([3, 0, 0]))
-    assert rows.tolist() == [[0, 0, 0, 1], [1, 0, 0, 0], [1, 0, 0, 0]]
+    assert rows.tolist() == [[0, 0, 0, 2], [2, 0, 0, 0], [2, 0, 0, 0]]
+    torch.testing.assert_close(Classes(10)(torch.arange(10)).square().mean(1), torch.ones(10))
     assert rows.dtype == torch.get_default_dtype()
     assert Classes(4)(torch.zeros(0, dtype=torch.long)).shape == (0, 4)
 

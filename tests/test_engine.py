@@ -185,3 +185,28 @@ def test_a_number_that_requires_a_gradient_is_described_without_a_warning(recwar
     with pytest.raises(ExerciseError, match=r"for x 2"):
         check(Exercise("square", lambda x: x**2, cases, []), lambda x: x**2 + x)
     assert not recwarn.list
+
+
+def parts(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two numbers that add up to the sum of the squares."""
+    half = x.square().sum() / 3
+    return x.square().sum() - half, half
+
+
+def parts_with_a_detached_share(x: Tensor) -> tuple[Tensor, Tensor]:
+    half = x.square().sum().detach() / 3
+    return x.square().sum() - half, half + 0 * x.sum()
+
+
+def test_results_that_add_up_do_not_hide_a_missing_gradient() -> None:
+    cases = lambda g: [(normal(g, 4).requires_grad_(),), (normal(g, 3).requires_grad_(),)]  # noqa: E731
+    exercise = Exercise("split", parts, cases, [], results=("first", "second"))
+    with pytest.raises(ExerciseError, match="its gradient with respect to x is not"):
+        check(exercise, parts_with_a_detached_share, seed=0)
+
+
+def test_a_result_wrong_only_where_zero_is_right_is_not_off_by_a_factor_of_one() -> None:
+    cases = lambda g: [(torch.tensor([1.0, 2.0, 3.0, 0.0, 0.0], dtype=torch.float64) * (1 + k),) for k in range(2)]  # noqa: E731
+    exercise = Exercise("copy", lambda x: x.clone(), cases, [])
+    with pytest.raises(ExerciseError, match="the result is 1 where 0 is right"):
+        check(exercise, lambda x: x + (x == 0).double(), seed=0)

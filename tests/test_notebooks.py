@@ -27,6 +27,10 @@ LEAST_CLAIMS = {
     "07_variational_autoencoder": 10,
     "08_likelihoods_and_evaluation": 25,
     "09_convolutional_vae": 25,
+    "10_beta_vae": 25,
+    "11_conditional_vae": 20,
+    "12_discrete_vae": 20,
+    "13_vq_vae": 20,
 }
 
 
@@ -110,7 +114,7 @@ def course(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("number", ["01", "03", "04", "05", "06", "07", "08", "09"])
+@pytest.mark.parametrize("number", ["01", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13"])
 def test_an_unsolved_sheet_reports_every_exercise_as_not_done(
     course: Path, number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +161,9 @@ def test_a_students_copy_is_never_overwritten(course: Path) -> None:
 
 
 def test_an_unknown_number_is_told_the_known_ones() -> None:
-    with pytest.raises(SystemExit, match=r"no lecture '99': choose one of 01, 03, 04, 05, 06, 07, 08, 09"):
+    with pytest.raises(
+        SystemExit, match=r"no lecture '99': choose one of 01, 03, 04, 05, 06, 07, 08, 09, 10, 11, 12, 13"
+    ):
         notebooks.check("99")
 
 

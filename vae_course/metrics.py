@@ -33,7 +33,7 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
 
     Björck & Golub, 1973. a: [dimension, k], b: [dimension, l]. They do not depend on the bases chosen.
     """
-    angles = subspace_angles(a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy())
+    angles = subspace_angles(a.detach().cpu().double().numpy(), b.detach().cpu().double().numpy())
     return torch.from_numpy(np.rad2deg(angles))
 
 
@@ -61,7 +61,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         raise ValueError(f"Compare sets of equal size: these are {list(a.shape)} and {list(b.shape)}.")
     if len(a) <= a.shape[1]:
         raise ValueError(f"{len(a)} points in {a.shape[1]} dimensions have no full covariance; give more points.")
-    a, b = a.detach().double().cpu(), b.detach().double().cpu()
+    a, b = a.detach().cpu().double(), b.detach().cpu().double()
     covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
     # Σ₁Σ₂ is similar to a positive semi-definite matrix: its eigenvalues are real and not negative.
     eigenvalues = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp(min=0)

@@ -123,7 +123,7 @@ def listen(sounds: Tensor) -> Heard:
     sounds: [n, 1, length]. The spectrum is that of the sound under a Hann window, on a grid finer than 1 Hz; the
     strengths are fitted by least squares. For tones of this module it gives the pitch within a tenth of a semitone.
     """
-    x = sounds[:, 0].double()
+    x = sounds[:, 0].cpu().double()
     window = torch.hann_window(x.shape[1], periodic=False, dtype=torch.float64, device=x.device)
     points = 16_384
     spectrum = torch.fft.rfft(x * window, n=points).abs()

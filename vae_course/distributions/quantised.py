@@ -168,7 +168,7 @@ def perplexity(codes: Tensor, size: int) -> Tensor:
     codes: int64 of any shape; give those of a whole epoch: a batch holds too few to show what is in use.
     Raises ValueError for codes outside 0 … size − 1.
     """
-    p = code_counts(codes, size).double()
+    p = code_counts(codes, size).cpu().double()
     p = p / p.sum()
     return torch.exp(-torch.xlogy(p, p).sum())
 

@@ -93,7 +93,14 @@ beta_elbo = Exercise(
         ),
         Mistake(lambda *some: _beta_elbo(*some[:4], 1), "β is missing: this is the ELBO, the case β = 1"),
         Mistake(_weighted(kl=lambda m, s: 2 * _kl(m, s)), "the ½ of the KL is missing: it acts as twice the β"),
-        Mistake(_weighted(kl=lambda m, s: _kl(m, 0.5 * s)), "log_std is log σ, not log σ²: σ² is exp(2 log_std)"),
+        Mistake(
+            _weighted(kl=lambda m, s: _kl(m, 0.5 * s)),
+            "log_std is log σ, not log σ²: σ² is exp(2 log_std), and log σ² is 2 log_std",
+            also=[  # in one of the two places only
+                _weighted(kl=lambda m, s: (0.5 * (m.square() + s.exp() - 1) - s).sum(-1)),
+                _weighted(kl=lambda m, s: 0.5 * (m.square() + (2 * s).exp() - 1 - s).sum(-1)),
+            ],
+        ),
         Mistake(
             _weighted(kl=lambda m, s: _kl(m, 2 * s)),
             "you took the variance for the scale of q: a normal takes its standard deviation exp(log_std)",
@@ -275,12 +282,14 @@ def _mutual_information_cases(generator: Generator) -> list[Arguments]:
         return factor - 1.3 + normal(generator, n, scale=noise), factor
 
     exact, gaps = whole(3, 20), whole(2, 30) * 2
+    edges = torch.arange(9).repeat(2)[torch.randperm(18, generator=generator)]  # some on the edge of two intervals
     return [
         (*noisy(4, 60, 0.7), 5),
         (*noisy(2, 25, 0.3), 9),
         (normal(generator, 50).exp(), whole(3, 50), 6),  # skewed: bins of equal width are not of equal count
         (100 + 10 * normal(generator, 40), whole(2, 40), 4),
         (2.0 * exact.double() - 5, exact, 5),
+        (edges.double(), (edges // 2).clamp(max=3), 4),
         (gaps + normal(generator, 30), gaps, 4),  # the value 1 does not occur
         (*noisy(5, 30, 1.0), 2),  # fewer bins than values
         (uniform(generator, 10), torch.zeros(10, dtype=torch.int64), 3),
@@ -292,6 +301,15 @@ def _mutual_information_cases(generator: Generator) -> list[Arguments]:
 def _quantile_bin(codes: Tensor, bins: int) -> Tensor:
     levels = torch.linspace(0, 1, bins + 1, dtype=codes.dtype)
     return torch.bucketize(codes, codes.quantile(levels)[1:-1].contiguous(), right=True)
+
+
+def _closed_right(codes: Tensor, bins: int) -> Tensor:
+    return (_relative(codes) * bins).ceil().long().sub(1).clamp(min=0)
+
+
+def _not_added_up(index: Tensor, factor: Tensor, bins: int, values: int) -> Tensor:
+    """What table[index, factor] += 1 leaves: every pair that occurs counts once."""
+    return _index_put(index, factor, bins, values).clamp(max=1)
 
 
 def _unclamped(codes: Tensor, bins: int) -> Tensor:
@@ -344,6 +362,16 @@ mutual_information = Exercise(
             _of_table(binned=_quantile_bin),
             "your bins hold equally many codes: cut the range into intervals of equal width",
             also=[_of_table(binned=lambda codes, bins: codes.argsort().argsort() * bins // len(codes))],
+        ),
+        Mistake(
+            _of_table(binned=_closed_right),
+            "your intervals are closed on the right: each holds its left end, so that a code on an inner edge belongs above it",
+        ),
+        Mistake(
+            _of_table(_as_it_stands, count=_not_added_up),
+            "table[b, v] += … with tensors b and v counts a pair once, however often it occurs: add all up (a loop, bincount or "
+            "index_put_ with accumulate=True)",
+            also=[_of_table(lambda p: _information(p / p.sum()), count=_not_added_up)],
         ),
         Mistake(
             _of_table(binned=_unclamped, more=1),
@@ -458,6 +486,12 @@ def _row_by_row(information: Tensor, entropies: Tensor, rows: Sequence[int]) -> 
     return torch.stack([(top[0] - top[1]) / entropy for top, entropy in tops]).mean()
 
 
+def _unpacked(information: Tensor, entropies: Tensor) -> Tensor:
+    largest, second = information.topk(2).values  # fails unless there are two latents
+    gaps: Tensor = (largest - second) / entropies
+    return gaps.mean()
+
+
 def _second_distinct(information: Tensor, entropies: Tensor) -> Tensor:
     largest = information.amax(0)
     return ((largest - information.masked_fill(information == largest, 0).amax(0)) / entropies).mean()
@@ -498,6 +532,19 @@ mutual_information_gap = Exercise(
         Mistake(lambda i, h: (i.amax(0) / h).mean(), "this is the largest alone: subtract the second largest"),
         Mistake(lambda i, h: len(h) * _gap(i, h), "you summed over the factors: take their mean"),
         Mistake(
+            lambda i, h: _gap(i, h) * len(h) / len(i),
+            "you divided the sum by the number of latents: the mean is over the factors",
+        ),
+        Mistake(
+            lambda i, h: ((i.sort(descending=True).values[0] - i.sort(descending=True).values[1]) / h).mean(),
+            "sort and topk run along the last axis, the factors, unless told: give them dim=0, the latents",
+            also=[
+                lambda i, h: ((i.sort().values[-1] - i.sort().values[-2]) / h).mean(),
+                lambda i, h: ((i.topk(2).values[0] - i.topk(2).values[1]) / h).mean(),
+                _unpacked,
+            ],
+        ),
+        Mistake(
             _of_top_two(lambda first, second, h: (first - second).mean() / h.mean()),
             "you divided the mean gap by the mean entropy: divide each gap by its own entropy, then take the mean",
         ),
@@ -537,12 +584,17 @@ def _log_mean_exp(pairs: Tensor) -> Tensor:
     return pairs.logsumexp(1) - log(pairs.shape[1])
 
 
+def _pairs(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """log q(z_ik|x_j), [i, j, k]."""
+    return _log_normal(z[:, None], mean, log_std)
+
+
 def _log_joint(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return _log_mean_exp(_log_normal(z[:, None], mean, log_std).sum(-1))
+    return _log_mean_exp(_pairs(z, mean, log_std).sum(-1))
 
 
 def _log_marginals(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return _log_mean_exp(_log_normal(z[:, None], mean, log_std)).sum(-1)
+    return _log_mean_exp(_pairs(z, mean, log_std)).sum(-1)
 
 
 def _log_prior(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -573,7 +625,7 @@ def _decompose_cases(generator: Generator) -> list[Arguments]:
 
     # Densities of 200 latents underflow or overflow; where n = latents, the wrong axis runs.
     few = [case(5, 3), case(3, 3), case(8, 2, 20.0, -2.0), case(6, 1)]
-    return [*few, case(3, 200, 1.0, 4.0), case(3, 200, 0.01, -6.0), case(1, 4)]
+    return [*few, case(3, 200, 1.0, 4.0), case(3, 200, 0.01, -6.0), case(2, 4)]
 
 
 def _mixed(mix: Callable[[Tensor], Tensor] = _log_mean_exp, density: Three = _log_normal) -> Answer:
@@ -591,6 +643,11 @@ def _of_others(pairs: Tensor) -> Tensor:
     return pairs.masked_fill(diagonal, -torch.inf).logsumexp(1)
 
 
+def _parts(*order: int) -> Answer:
+    """The parts in another order."""
+    return lambda z, mean, log_std: tuple(_decompose(z, mean, log_std)[i] for i in order)
+
+
 def _minus_entropy(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     return (-log_std - 0.5 * log(2 * pi) - 0.5).sum(-1)
 
@@ -602,19 +659,27 @@ decompose_kl = Exercise(
     [
         Mistake(
             _mixed(lambda pairs: pairs.logsumexp(1)),
-            "log n is missing: q(z) and every q(z_k) are means over the n posteriors",
-        ),
-        Mistake(
-            _decomposed(marginals=lambda z, m, s: _log_marginals(z, m, s) + log(len(z)) * z.shape[-1]),
-            "log n is missing in the marginals: every q(z_k) is a mean over the n posteriors",
+            "log n is missing, in q(z), in the marginals or in both: q(z) and every q(z_k) are means over the n posteriors",
+            also=[
+                _decomposed(marginals=lambda z, m, s: _log_marginals(z, m, s) + log(len(z)) * z.shape[-1]),
+                _decomposed(joint=lambda z, m, s: _log_joint(z, m, s) + log(len(z))),
+            ],
         ),
         Mistake(
             _decomposed(marginals=lambda z, m, s: _log_marginals(z, m, s) + log(len(z)) * (z.shape[-1] - 1)),
             "you subtracted log n once from the sum of the marginals: each of the latents has its own",
         ),
         Mistake(
-            _decomposed(joint=lambda z, m, s: _log_joint(z, m, s) + log(len(z))),
-            "log n is missing in q(z): it is a mean over the n posteriors",
+            _parts(1, 0, 2),
+            "the parts are right, but their order is not: index-code information, total correlation, dimension-wise KL",
+            also=[_parts(0, 2, 1), _parts(2, 1, 0), _parts(1, 2, 0), _parts(2, 0, 1)],
+        ),
+        Mistake(
+            lambda z, m, s: (*_decompose(z, m, s)[:2], _kl(m, s).mean()),
+            "your third part compares q(z|x) with the prior, which is the sum of all three: it compares the q(z_k) with it",
+            also=[
+                lambda z, m, s: (*_decompose(z, m, s)[:2], (_log_own(z, m, s) - _log_prior(z, m, s)).mean()),
+            ],
         ),
         Mistake(
             _decomposed(marginals=_log_joint),
@@ -673,9 +738,12 @@ decompose_kl = Exercise(
             ],
         ),
         Mistake(
-            _mixed(lambda pairs: _of_others(pairs) - log(max(len(pairs) - 1, 1))),
+            _mixed(lambda pairs: _of_others(pairs) - log(len(pairs) - 1)),
             "you left out j = i: q(z_i) is the mean over all n posteriors, its own among them",
-            also=[_mixed(lambda pairs: _of_others(pairs) - log(len(pairs)))],
+            also=[
+                _mixed(lambda pairs: _of_others(pairs) - log(len(pairs))),
+                _decomposed(joint=lambda z, m, s: _of_others(_pairs(z, m, s).sum(-1)) - log(len(z) - 1)),
+            ],
         ),
         Mistake(_decomposed(prior=lambda z, m, s: 0 * z.sum(-1)), "log p(z) is missing in the dimension-wise KL"),
         Mistake(

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from vae_course.exercises.draws import normal, uniform
-from vae_course.exercises.engine import Arguments, Exercise, Mistake
+from vae_course.exercises.engine import Answer, Arguments, Exercise, Mistake
 
 # 1. the latent with its example's class appended
 
@@ -331,6 +331,28 @@ def _one_maximum(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
     return joint - joint.exp().sum(-1, keepdim=True).log()
 
 
+_TINY = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-15, 1e-16, 1e-20, 1e-30)
+_LOWEST = (-1e2, -1e3, -1e4, -1e5, -1e6, -1e8, -1e9, -1e10, -1e12, -1e20, -1e30, -torch.finfo(torch.double).max)
+
+
+def _floored(lowest: float, clamp: bool = False) -> Answer:
+    """The logarithm of the probabilities, which a small number keeps from 0."""
+
+    def answer(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
+        p = (log_likelihood + log_prior).softmax(-1)
+        return (p.clamp(min=lowest) if clamp else p + lowest).log()
+
+    return answer
+
+
+def _finite_prior(lowest: float) -> Answer:
+    return lambda log_likelihood, log_prior: _posterior(log_likelihood, log_prior.clamp(min=lowest))
+
+
+def _finite_result(lowest: float) -> Answer:
+    return lambda log_likelihood, log_prior: _posterior(log_likelihood, log_prior).clamp(min=lowest)
+
+
 class_posterior = Exercise(
     "class_posterior",
     _posterior,
@@ -358,6 +380,22 @@ class_posterior = Exercise(
             _naive,
             "exp overflows or rounds to 0 at ±1,000 nats, and a softmax rounds to 0 too: stay in logarithms, with log_softmax",
             also=[_naive_in_logs, lambda ll, prior: (ll + prior).softmax(-1).log()],
+        ),
+        Mistake(
+            lambda ll, prior: ((ll + prior).softmax(-1) + 1e-12).log(),
+            "a number added inside the logarithm, or a clamp, hides how improbable a class is: stay in logarithms, with log_softmax",
+            also=[
+                *[_floored(e) for e in _TINY],
+                *[_floored(e, clamp=True) for e in _TINY],
+            ],
+        ),
+        Mistake(
+            lambda ll, prior: _posterior(ll, prior.clamp(min=-1e9)),
+            "−∞ was replaced by a finite number: a class that never occurs keeps −∞, and log_softmax can carry it",
+            also=[
+                *[_finite_prior(lowest) for lowest in _LOWEST],
+                *[_finite_result(lowest) for lowest in _LOWEST],
+            ],
         ),
         Mistake(
             _one_maximum,
@@ -431,7 +469,7 @@ def _label_cases(generator: Generator) -> list[Arguments]:
         (_table(generator, 4, 4), torch.tensor([1, 3, 3, 0])),
         case(6, 3),
         case(1, 10),
-        case(3, 1),
+        case(3, 2),
         case(4, 5, level=-1000),
         case(4, 3, level=1000),
         case(5, 4, scale=800),
@@ -453,6 +491,7 @@ label_value = Exercise(
         Mistake(
             lambda ll, y: _of_label(ll, y) - ll.mean(-1),
             "you subtracted the mean of the logarithms: log p(x) is the logarithm of the mean of p(x|y)",
+            also=[lambda ll, y: _of_label(ll, y) - (ll.sum(-1) - _of_label(ll, y)) / (ll.shape[-1] - 1)],
         ),
         Mistake(
             lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1),
@@ -522,13 +561,21 @@ label_value = Exercise(
             "you summed over the batch: log p(x) is a sum over the classes of one picture, the last axis",
         ),
         Mistake(
-            lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) + log(len(ll)),
-            "you took the logarithm of the batch size: p(y) is 1/classes, the size of the last axis",
+            lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) + log(10),
+            "classes is the size of the last axis, not ten, and not the size of the batch",
+            also=[lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) + log(len(ll))],
         ),
         Mistake(
-            lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(max(ll.shape[-1] - 1, 1)),
+            lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) / ll.shape[-1],
+            "you divided the logarithm by classes: the logarithm of a mean is logsumexp − log classes",
+        ),
+        Mistake(
+            lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(ll.shape[-1] - 1),
             "your sum leaves out the label's own class: p(x) sums over every class",
-            also=[lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(ll.shape[-1])],
+            also=[
+                lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(ll.shape[-1]),
+                lambda ll, y: _of_label(ll, y) - _others(ll, y),
+            ],
         ),
         Mistake(
             lambda ll, y: _label_value(ll, y).exp(),
@@ -613,6 +660,11 @@ unlabelled_bound = Exercise(
         Mistake(
             lambda logits, bounds: _mean_over_q(logits, bounds) + _entropy(logits) + _uniform(bounds).sum(-1),
             "log p(y) counts once for every class: it stands inside the mean over q, so it counts once in all",
+        ),
+        Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds - log(10)) + _entropy(logits),
+            "classes is the size of the last axis, not ten, and not the size of the batch",
+            also=[lambda logits, bounds: _mean_over_q(logits, bounds - log(len(bounds))) + _entropy(logits)],
         ),
         Mistake(
             lambda logits, bounds: _mean_over_q(logits, bounds - _uniform(bounds)) + _entropy(logits),

@@ -19,8 +19,12 @@ def _gumbel(u: Tensor) -> Tensor:
     return -(-u.log()).log()
 
 
+def _at_index(index: Tensor, scores: Tensor) -> Tensor:
+    return one_hot(index, scores.shape[-1]).to(scores.dtype)
+
+
 def _hard(scores: Tensor) -> Tensor:
-    return one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
+    return _at_index(scores.argmax(-1), scores)
 
 
 def _gumbel_max(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -46,7 +50,10 @@ def _gumbel_max_cases(generator: Generator) -> list[Arguments]:
         return offset + normal(generator, *shape, scale=scale), _open(generator, *shape)
 
     large = [case(40, 4, offset=1000.0), case(40, 4, offset=-1000.0)]  # exp overflows, or gives 0 everywhere
-    return [case(300, 5), case(1, 2), case(6), case(3, 2, 4), case(50, 2, scale=1e-3), case(100, 10, scale=2.0), *large]
+    logits, u = case(6, 4)
+    tied = logits[:, [0, 0, 0, 0]], u[:, [1, 2, 2, 1]]  # two largest in every row
+    sizes = [case(300, 5), case(1, 2), case(6), case(3, 2, 4), case(50, 2, scale=1e-3), case(100, 10, scale=2.0)]
+    return [*sizes, *large, tied]
 
 
 gumbel_max = Exercise(
@@ -135,7 +142,15 @@ gumbel_max = Exercise(
         ),
         Mistake(
             lambda logits, u: _all_largest(logits + _gumbel(u), (logits + _gumbel(u)).max()),
-            "there is a single 1 in the whole tensor: every row needs its own, so give argmax or max the last axis",
+            "you took the largest of the whole tensor: every row needs its own 1, so give argmax or max the last axis",
+            also=[
+                lambda logits, u: _at_index((logits + _gumbel(u)).argmax(), logits),
+                lambda logits, u: torch.eye(logits.shape[-1], dtype=logits.dtype)[(logits + _gumbel(u)).argmax()],
+            ],
+        ),
+        Mistake(
+            lambda logits, u: _all_largest(logits + _gumbel(u), (logits + _gumbel(u)).amax(-1, keepdim=True)),
+            "at a tie your row has several 1s: the first largest alone has one, as argmax finds it",
         ),
     ],
 )
@@ -288,7 +303,9 @@ def _straight_through_cases(generator: Generator) -> list[Arguments]:
 
     sure = one_hot(torch.tensor([2, 0, 1]), 3).double().requires_grad_()  # rounded to a corner, as at τ = 0.01
     even = (0.25 + torch.tensor([1e-3, -2e-3, 3e-3, -2e-3], dtype=torch.float64).expand(2, 4)).requires_grad_()
-    return [case(4, 3), case(1, 2), case(5), case(2, 3, 4, scale=2.0), (even,), case(3, 50, scale=0.5), (sure,)]
+    tied = torch.tensor([[0.4, 0.4, 0.2], [0.1, 0.45, 0.45]], dtype=torch.float64).requires_grad_()
+    drawn = [case(4, 3), case(1, 2), case(5), case(2, 3, 4, scale=2.0), (even,), case(3, 50, scale=0.5)]
+    return [*drawn, (sure,), (tied,)]
 
 
 straight_through = Exercise(
@@ -309,6 +326,10 @@ straight_through = Exercise(
         Mistake(
             lambda soft: _hard(soft) + soft,
             "the value is one-hot plus soft: subtract soft.detach(), which leaves the gradient alone",
+        ),
+        Mistake(
+            lambda soft: _hard(soft) + soft.detach(),
+            "the value is one-hot plus soft, and has no gradient: what is added must be 0 in value, soft − soft.detach()",
         ),
         Mistake(
             lambda soft: _hard(soft) + soft.detach() - soft,
@@ -350,6 +371,14 @@ straight_through = Exercise(
         Mistake(
             lambda soft: _with_gradient_of(_all_largest(soft, soft.max()), soft),
             "you took the largest of the whole tensor: every row needs its own 1, so give argmax or max the last axis",
+            also=[
+                lambda soft: _with_gradient_of(_at_index(soft.argmax(), soft), soft),
+                lambda soft: _with_gradient_of(torch.eye(soft.shape[-1], dtype=soft.dtype)[soft.argmax()], soft),
+            ],
+        ),
+        Mistake(
+            lambda soft: _with_gradient_of(_all_largest(soft, soft.amax(-1, keepdim=True)), soft),
+            "at a tie your row has several 1s: the first largest alone has one, as argmax finds it",
         ),
         Mistake(
             lambda soft: _with_gradient_of(_hard(-soft), soft),
@@ -437,15 +466,16 @@ def _of_each(function: Callable[[Tensor], Tensor]) -> Answer:
 
 
 def _enumerated_cases(generator: Generator) -> list[Arguments]:
-    def case(batch: int, variables: int, categories: int, spread: float = 3.0) -> Arguments:
+    def case(batch: int, variables: int, categories: int, spread: float = 3.0, level: float = -20.0) -> Arguments:
         logits = normal(generator, batch, variables, categories) + 0.5
-        log_likelihood = normal(generator, batch, categories**variables, scale=spread) - 20
+        log_likelihood = normal(generator, batch, categories**variables, scale=spread) + level
         return logits.requires_grad_(), log_likelihood.requires_grad_()
 
     sure = normal(generator, 2, 2, 3)
     sure[0, 0, 1], sure[1, 1, 0] = -1000.0, 1000.0
     certain = sure.requires_grad_(), (normal(generator, 2, 9) - 5000).requires_grad_()
-    return [case(3, 2, 3), case(2, 1, 4), case(1, 3, 2), case(4, 2, 2, 0.1), case(2, 4, 3), case(1, 1, 2), certain]
+    likely = case(4, 2, 2, 0.1, level=-1.0)  # exp of these is not 0
+    return [case(3, 2, 3), case(2, 1, 4), case(1, 3, 2), likely, case(2, 4, 3), case(1, 1, 2), certain]
 
 
 enumerated_elbo = Exercise(
@@ -464,11 +494,21 @@ enumerated_elbo = Exercise(
         ),
         Mistake(
             _expected(lambda lik, log_q, prior: lik - log_q),
-            "the prior is missing: every code has log p(z) = −V log C",
+            "the prior is missing, or that of one variable, −log C: a code has V of them, log p(z) = −V log C",
+            also=[lambda logits, lik: _expected(lambda lik, log_q, _: lik - log(logits.shape[2]) - log_q)(logits, lik)],
         ),
         Mistake(
-            lambda logits, lik: _expected(lambda lik, log_q, _: lik - log(logits.shape[2]) - log_q)(logits, lik),
-            "log p(z) = −log C is that of one variable: a code has V of them, −V log C",
+            lambda logits, lik: (_log_q(logits).exp() * (lik - _log_q(logits)) + _log_prior(logits)).sum(1),
+            "log p(z) counts once for every code: it stands in the bracket, which q(z|x) weights",
+        ),
+        Mistake(
+            _expected(lambda lik, log_q, prior: lik.exp() + prior - log_q),
+            "you took exp of log_likelihood: the bracket averages logarithms",
+            also=[
+                _expected(lambda lik, log_q, prior: lik.exp() + prior),
+                _expected(lambda lik, log_q, prior: lik.exp() - log_q),
+                _expected(lambda lik, log_q, prior: lik.exp()),
+            ],
         ),
         Mistake(
             _expected(lambda lik, log_q, prior: lik - prior - log_q),
@@ -480,11 +520,8 @@ enumerated_elbo = Exercise(
         ),
         Mistake(
             _expected(lambda lik, log_q, prior: lik + prior),
-            "log q(z|x) is missing: without it this is the mean of log p(x, z)",
-        ),
-        Mistake(
-            _reconstruction,
-            "this is the reconstruction term alone: log p(z) − log q(z|x) is missing",
+            "log q(z|x) is missing, or both it and log p(z): the bracket has three terms",
+            also=[_reconstruction],
         ),
         Mistake(
             _with_entropy(lambda logits: _entropies(logits).mean(1)),
@@ -588,16 +625,23 @@ def _by_scores(scores: Callable[[Tensor, Tensor], Tensor]) -> Answer:
     ).mean(0)
 
 
+def _last_draw(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
+    """Assigned by index, where of equal codes one stays."""
+    return torch.zeros_like(logits).index_put((codes,), (cost - _leave_one_out(cost)) / len(cost))
+
+
 def _score_cases(generator: Generator) -> list[Arguments]:
     def case(samples: int, categories: int, offset: float = 0.0, scale: float = 3.0) -> Arguments:
         logits = normal(generator, categories) + 0.3
         codes = torch.multinomial(logits.softmax(0), samples, replacement=True, generator=generator)
         return logits, codes, normal(generator, samples, scale=scale) + offset
 
+    logits, codes, cost = case(4, 4)
+    lacking = (logits, codes.clamp(max=2), cost)  # nothing has the last category
     logits, codes, cost = case(5, 3)
     equal = (logits, codes, torch.full_like(cost, 5.0))  # a constant cost has no gradient
     two = (logits[:2], torch.tensor([1, 0]), normal(generator, 2))
-    return [case(4, 4), case(7, 3), two, case(40, 10), case(6, 2, offset=1000.0), case(9, 5, scale=1e-2), equal]
+    return [lacking, case(7, 3), two, case(40, 10), case(6, 2, offset=1000.0), case(9, 5, scale=1e-2), equal]
 
 
 score_gradient = Exercise(
@@ -683,6 +727,16 @@ score_gradient = Exercise(
                     (_codes(logits, codes) - logits.softmax(0)) * (cost - _leave_one_out(cost))
                 ).mean(0)
             ],
+        ),
+        Mistake(
+            lambda logits, codes, cost: (
+                (cost - _leave_one_out(cost))[:, None] * (one_hot(codes) - logits.softmax(0))
+            ).mean(0),
+            "one_hot has as many columns as the largest code needs: the draws may lack a category, so give it len(logits)",
+        ),
+        Mistake(
+            _last_draw,
+            "gradient[codes] += … keeps one draw of each category: add them all up (index_add, or a one-hot matrix)",
         ),
         Mistake(
             _by_scores(lambda of_code, logits: of_code / logits.softmax(0)),

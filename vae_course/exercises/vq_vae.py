@@ -134,6 +134,11 @@ def _normalised(count: Callable[[Tensor, int], int]) -> Answer:
     return lambda codes, size: _entropy(torch.bincount(codes.flatten()).double() / count(codes, size)).exp()
 
 
+def _of_counts(rule: Callable[[Tensor], Tensor]) -> Answer:
+    """rule: of the counts, [K]."""
+    return lambda codes, size: rule(torch.bincount(codes.flatten(), minlength=size).double())
+
+
 def _with_constants(in_log: float = 0, to_counts: float = 0) -> Answer:
     def answer(codes: Tensor, size: int) -> Tensor:
         counts = torch.bincount(codes.flatten(), minlength=size).double() + to_counts
@@ -153,7 +158,14 @@ def _perplexity_cases(generator: Generator) -> list[Arguments]:
 
     alike = torch.full((2, 2, 3), 2)
     parted = torch.arange(4)[:, None, None].expand(4, 3, 2).contiguous()  # every batch has a code of its own
-    sizes = [(4, 3, 20, 40, 40), (3, 5, 4, 12, 7), (1, 8, 6, 10, 6), (5, 1, 4, 6, 4), (3, 4, 16, 512, 9)]
+    sizes = [
+        (4, 3, 20, 40, 40),
+        (3, 5, 4, 12, 7),
+        (1, 8, 6, 10, 6),
+        (5, 1, 4, 6, 4),
+        (3, 4, 16, 512, 9),
+        (1, 1, 4, 5, 3),
+    ]
     return [*(case(*numbers) for numbers in sizes), (alike, 5), (torch.zeros_like(alike), 1), (parted, 8)]
 
 
@@ -222,7 +234,12 @@ perplexity = Exercise(
         Mistake(
             _normalised(lambda codes, size: size),
             "the counts were not divided by how many codes there are in all: the frequencies must sum to 1",
-            also=[_normalised(lambda codes, size: codes[..., 0].numel()), _normalised(lambda codes, size: len(codes))],
+            also=[
+                _normalised(lambda codes, size: codes[..., 0].numel()),
+                _normalised(lambda codes, size: len(codes)),
+                _normalised(lambda codes, size: 1),
+                _of_counts(lambda n: (-n * n.log()).sum().exp()),
+            ],
         ),
     ],
 )
@@ -483,8 +500,16 @@ vq_terms = Exercise(
         ),
         Mistake(
             _terms_by(stops=(True, False, True, False)),
+            "both terms detach z: the commitment term detaches the code",
+        ),
+        Mistake(
+            _terms_by(stops=(False, True, False, True)),
+            "both terms detach the code: the codebook term detaches z",
+        ),
+        Mistake(
+            _terms_by(stops=(True,) * 4),
             "too much is detached: the codebook term detaches z alone, the commitment term the code alone",
-            also=[_terms_by(stops=(False, True, False, True)), _terms_by(stops=(True,) * 4)],
+            also=[_terms_by(stops=(True, True, False, True)), _terms_by(stops=(True, False, True, True))],
         ),
         Mistake(
             lambda z, e, beta: _terms(z, _through(z, e), beta),
@@ -621,6 +646,8 @@ _FADES: list[Blend] = [  # γ forgotten, 1 − γ forgotten
     lambda old, new, decay: decay * old + new,
 ]
 
+_SMALL = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
+
 ema_update = Exercise(
     "ema_update",
     _ema,
@@ -639,12 +666,16 @@ ema_update = Exercise(
             _ema_by(lambda *batch: (_counted(*batch)[0], _quotient(*_counted(*batch)[::-1]))),
         ),
         _wrong(
-            "the sizes are forgotten in the codebook: it is m_k / N_k, not an average of codes and batch means",
+            "your codebook is a moving average of codes, which forgets how many vectors each had: it is m_k / N_k",
             _codebook_by(
                 lambda N, m, n, s, N1, m1, decay: torch.where(
                     n[:, None] > 0, _blend(_quotient(m, N), _quotient(s, n), decay), _quotient(m, N)
                 )
             ),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(_quotient(m, N), _quotient(s, n), decay)),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(_quotient(m, N), _quotient(m1, N1), decay)),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(m / N[:, None], s / n[:, None], decay)),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(m / N[:, None], m1 / N1[:, None], decay)),
         ),
         _wrong(
             "you divided by the counts of this batch: the codebook is m_k / N_k, average by average",
@@ -662,8 +693,13 @@ ema_update = Exercise(
             lambda N, m, z, k, decay: _update(N, m, z, k, 0.0),
         ),
         _wrong(
-            "the codebook is that of the old state: divide the new m_k by the new N_k",
+            "your codebook takes the old counts, the old sums or both: divide the new m_k by the new N_k",
             _codebook_by(lambda N, m, *others: _quotient(m, N)),
+            _codebook_by(lambda N, m, *others: m / N[:, None]),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: _quotient(m1, N)),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: m1 / N[:, None]),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: _quotient(m, N1)),
+            _codebook_by(lambda N, m, n, s, N1, m1, decay: m / N1[:, None]),
         ),
         _wrong("a code with N_k = 0 was divided by 0: return m_k there", _over(lambda n: n)),
         _wrong(
@@ -677,8 +713,8 @@ ema_update = Exercise(
         ),
         _wrong(
             "a small constant stands in the denominator: divide by N_k itself, and where it is 0 return m_k",
-            *[_over(partial(torch.add, other=e)) for e in (1e-5, 1e-8)],
-            *[_over(partial(torch.clamp, min=e)) for e in (1e-5, 1e-8)],
+            *[_over(partial(torch.add, other=e)) for e in _SMALL],
+            *[_over(partial(torch.clamp, min=e)) for e in _SMALL],
             _over(lambda n: (n + 1e-5) / (n.sum() + 1e-5 * len(n)) * n.sum()),
         ),
         _wrong(

@@ -18,7 +18,7 @@ class MovingCodebook(nn.Module):
     """K vectors of d numbers, each the moving average of the encoder's outputs that chose it: online k-means.
 
     N_k ← γ N_k + (1 − γ) n_k,   m_k ← γ m_k + (1 − γ) Σ_{i chose k} z_i,   e_k = m_k / N_k.
-    Van den Oord et al., arXiv:1711.00937, appendix A.1, without its smoothing. γ = decay. The averages are buffers:
+    Van den Oord et al., arXiv:1711.00937, appendix A.1; published code also smooths N, this does not. γ = decay. The averages are buffers:
     they are saved with the model, and no optimizer moves them. Raises ValueError unless 0 <= γ < 1.
     """
 

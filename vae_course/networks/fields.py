@@ -91,8 +91,8 @@ class PixelCNN(nn.Module):
     it, and 1×1 convolutions to the logits. Van den Oord et al., arXiv:1601.06759, section 3.5 (the masks; the blocks
     are smaller). The masks of a stack leave a blind spot, above and to the right (arXiv:1606.05328, section 2.2).
 
-    conditions: channels of a condition [n, conditions, height, width] that every position sees whole: a class spread
-    over the grid, or coarser codes.
+    conditions: channels of a condition [n, conditions, height, width], seen by a position at its own place, and through
+    the blocks at earlier places near it: whole only if it is the same everywhere, such as a class.
     """
 
     def __init__(self, codes: int, width: int, blocks: int, kernel: int = 7, conditions: int = 0) -> None:

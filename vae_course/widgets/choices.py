@@ -77,7 +77,9 @@ def draw_cells(points: Tensor, size: int, steps: int, decay: float) -> Figure:
     edge = (cell.diff(dim=0, prepend=cell[:1]) != 0) | (cell.diff(dim=1, prepend=cell[:, :1]) != 0)
     shades[edge] = -1.0  # darker than any cell
     figure, (axis,) = subplots(1, 1, figsize=(10, 5.6))
-    axis.imshow((0.35 * shades + 0.65).numpy(), extent=(low[0], high[0], low[1], high[1]), origin="lower", aspect="auto")
+    axis.imshow(
+        (0.35 * shades + 0.65).numpy(), extent=(low[0], high[0], low[1], high[1]), origin="lower", aspect="auto"
+    )
     axis.scatter(points[:, 0].tolist(), points[:, 1].tolist(), s=5, color=BLACK, alpha=0.4, linewidths=0)
     used = torch.bincount(codes.flatten(), minlength=size) > 0
     for chosen, style in ((used, "o"), (~used, "X")):
