@@ -922,14 +922,17 @@ figures.image_rows(
 # and the bottom drawn from its prior, other shapes, some near the same place, some gone; with both drawn, new blobs,
 # few of a clean shape and colour.*
 #
-# With a bottom drawn anew the picture is hardly nearer to its original than the mean of all sprites: this top says little
-# by itself. It saves the bottom bits, and costs its own: count both. The priors are small, see three rows up and no
-# farther, and were trained for seconds; the last two rows show it. At full scale they see more sprites, for longer.
+# With a bottom drawn anew the picture is only a few decibels nearer to its original than the mean of all sprites: this
+# top says little by itself. It saves the bottom bits, and costs its own: count both. The priors are small, see three rows
+# up and no farther, and were trained for seconds; the last two rows show it. At full scale they see more sprites, for
+# longer.
 
 # %%
 claim("with the top kept and the bottom drawn anew the picture is at least three decibels farther from its original",
       in_decibel["both levels"] > in_decibel["bottom drawn anew"] + 3, **in_decibel)  # fmt: skip
-claim("the bottom's prior, told the top, needs less than two thirds of the bits of a table for each position",
+claim("told the top, the bottom's prior needs fewer bits than without it",
+      level_bits["PixelCNN given the top"] < level_bits["PixelCNN without the top"], **level_bits)  # fmt: skip
+claim("and less than two thirds of the bits of a table for each position",
       level_bits["PixelCNN given the top"] < 2 / 3 * level_bits["a table each position"], **level_bits)  # fmt: skip
 
 # %% [markdown] tags=["slide"]
