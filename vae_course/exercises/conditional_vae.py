@@ -654,6 +654,10 @@ unlabelled_bound = Exercise(
             "the entropy of q(y|x) is missing: the term − log q(y|x)",
         ),
         Mistake(
+            lambda logits, bounds: _mean_over_q(logits, bounds),
+            "two terms are missing, log p(y) and − log q(y|x): the mean of the bounds alone is no bound on log p(x)",
+        ),
+        Mistake(
             lambda logits, bounds: _mean_over_q(logits, bounds) + _entropy(logits),
             "log p(y) = −log classes is missing: `bounds` bound log p(x|y), not log p(x, y)",
         ),
