@@ -18,7 +18,7 @@ gradients            pathwise and score-function estimators of a gradient
 estimators           log p(x) by importance sampling, rate and distortion, bits per dimension, active units
 effective_beta       what β a loss found in code really has
 disentanglement      mutual information, its gap (MIG), the FactorVAE score
-metrics              peak signal-to-noise ratio, Fréchet distance, principal angles
+metrics              squared error, Fréchet distance, principal angles, connected share
 distributions        families with declared event axes: latents, pixels, categories, fields of codes and priors over them
 networks             multilayer perceptrons, convolutional networks, codebooks, the masked convolutions of a PixelCNN
 data                 digits, batches, toy densities, sprites and tones with known factors, loaded beams and their solver

@@ -543,6 +543,8 @@ claim("its total correlation is the least of the three",
       < min(column(name, "total_correlation").mean() for name in methods[:2]))  # fmt: skip
 claim("both prices cost information about the picture: the VAE keeps the most",
       column("VAE", "index_code").mean() > max(column(name, "index_code").mean() for name in methods[1:]))  # fmt: skip
+claim("no method's codes hold the information that it takes to name one of the different sprites",
+      max(column(name, "index_code").max() for name in methods) < log(different))  # fmt: skip
 claim("no single latent has, over all sprites, a MIG of a tenth for rotation or shape, in any of the fifteen",
       all(row[factor] < 0.1 for rows in table.values() for row in rows for factor in ("rotation", "shape")))  # fmt: skip
 claim("the FactorVAE score sees no such advantage of the β-TCVAE: its mean is at most a tenth higher",
@@ -596,7 +598,7 @@ figure
 # *Figure: eight rows of seven pictures a model, the latent with the largest KL on top. In the β-TCVAE's three rows move
 # the sprite or change its size, and the others change nothing. In the VAE's nearly every row does several things.*
 #
-# Three latents cannot hold five factors: the price has thrown the others away.
+# Three latents are in use, and with less information than it takes to name a sprite: the price has thrown the rest away.
 #
 # Now **exercise 10.2** (a traversal). Compare all three methods:
 

@@ -475,6 +475,13 @@ vq_terms = Exercise(
     _terms_cases,
     [
         Mistake(
+            lambda z, nearest, beta: (
+                (z.detach() - nearest).abs().flatten(1).sum(1),
+                beta * (z - nearest.detach()).abs().flatten(1).sum(1),
+            ),
+            "you summed absolute differences: both terms are squared distances",
+        ),
+        Mistake(
             _terms_by(factors=lambda beta: (beta, 1.0)),
             "β stands on the codebook term: it belongs to the commitment term, which moves the encoder",
         ),

@@ -34,7 +34,8 @@ class FieldEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Raises ValueError for another shape."""
         if tuple(x.shape[1:]) != self.shape:
-            raise ValueError(f"The network was given {list(x.shape)}; it expects [batch, {_list(self.shape)}].")
+            expected = ", ".join(map(str, self.shape))
+            raise ValueError(f"The network was given {list(x.shape)}; it expects [batch, {expected}].")
         return self.layers(x)  # type: ignore[no-any-return]
 
 
@@ -139,7 +140,3 @@ def _dimensions(shape: Sequence[int], channels: Sequence[int]) -> int:
             f"height, width] or [channels, length], each side divisible by {times}, and at least one stage."
         )
     return len(shape) - 1
-
-
-def _list(shape: Sequence[int]) -> str:
-    return ", ".join(map(str, shape))
