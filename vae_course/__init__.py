@@ -18,10 +18,10 @@ gradients            pathwise and score-function estimators of a gradient
 estimators           log p(x) by importance sampling, rate and distortion, bits per dimension, active units
 effective_beta       what β a loss found in code really has
 disentanglement      mutual information, its gap (MIG), the FactorVAE score
-metrics              squared error, Fréchet distance, principal angles, connected share
+metrics              errors in decibels and maps, structural similarity, the area under the ROC curve, Fréchet distance, angles
 distributions        families with declared event axes: latents, pixels, categories, fields of codes and priors over them
 networks             multilayer perceptrons, convolutional networks, codebooks, the masked convolutions of a PixelCNN
-data                 digits, batches, toy densities, sprites and tones with known factors, loaded beams and their solver
+data                 digits, batches, corruptions, toy densities, sprites, tones and sensor signals with known factors, loaded beams
 checkpoints          small trained models that come with the course
 figures, widgets     what a notebook shows
 claims, exercises    what a notebook checks
