@@ -35,6 +35,8 @@ WIDGETS = {
     "kl_directions": "kl_directions(diagonal_normal(torch.zeros(1).double(), 1.5))",
     "elbo_bar": f"elbo_bar({LINEAR}, torch.ones(2).double())",
     "gradient_clouds": "gradient_clouds()",
+    "denoising_explorer": "denoising_explorer({8: lambda y: 0.5 * y, 32: lambda y: y}, torch.rand(6, 1, 28, 28), "
+    "torch.randn(6, 1, 28, 28))",
     "likelihood_explorer": "likelihood_explorer(torch.ones(1, 28, 28), torch.rand(1, 28, 28))",
     "temperature_explorer": "temperature_explorer(torch.tensor([1.0, 0.0, -1.0]), torch.tensor([1.0, 0.2, 0.6]))",
     "codebook_explorer": "codebook_explorer(torch.randn(200, 2))",
@@ -58,7 +60,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab over a folder with one notebook for each widget."""
     folder = tmp_path_factory.mktemp("lab")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    for name, expression in {**WIDGETS, **{name: pad for name, (pad, _) in PADS.items()}}.items():
+    pads = {name: pad for name, (pad, _) in PADS.items()}
+    for name, expression in {**WIDGETS, **pads, "self_test": "self_test()"}.items():
         cell = nbformat.v4.new_code_cell(f"{IMPORTS}\n{expression}")
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), folder / f"{name}.ipynb")
     with socket.socket() as probe:
@@ -124,14 +127,24 @@ def test_a_click_on_a_pad_changes_the_picture(name: str, server: str, page: Page
     take_screenshot(page, name)
 
 
-def run_notebook(page: Page, server: str, name: str) -> None:
-    """Open one notebook, run its cell, and wait for its picture."""
+def test_a_choice_in_the_self_test_shows_its_reply(server: str, page: Page) -> None:
+    run_notebook(page, server, "self_test", until=".vae-course-total")
+    assert page.get_by_text("0 of 8 right").is_visible()
+    page.locator("input[type=radio]").nth(0).click()
+    page.get_by_text("Not so.").wait_for(timeout=20_000)
+    page.locator("input[type=radio]").nth(1).click()
+    page.get_by_text("1 of 8 right").wait_for(timeout=20_000)
+    take_screenshot(page, "self_test")
+
+
+def run_notebook(page: Page, server: str, name: str, until: str = PICTURE) -> None:
+    """Open one notebook, run its cell, and wait for its picture, or for what else is named."""
     page.goto(f"{server}/lab/tree/{name}.ipynb?reset", wait_until="domcontentloaded")
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(state="attached", timeout=120_000)
     page.wait_for_timeout(1000)  # the kernel is there; its first cell may be run
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    page.locator(PICTURE).first.wait_for(timeout=120_000)
+    page.locator(until).first.wait_for(timeout=120_000)
 
 
 def wait_for_another_picture(page: Page, before: str | None) -> None:

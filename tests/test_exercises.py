@@ -10,7 +10,9 @@ from vae_course.exercises import Exercise, ExerciseError, check
 from vae_course.exercises.engine import Answer
 
 SHEETS = [
+    "start_here",
     "autoencoders",
+    "autoencoders_at_work",
     "latent_variable_models",
     "variational_inference",
     "evidence_lower_bound",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.distributions import Independent, Normal
 
 from vae_course import figures
 
@@ -41,3 +42,29 @@ def test_every_figure_becomes_a_png() -> None:
     rows = figures.image_rows({"first": torch.rand(4, 1, 5, 5), "second": torch.rand(4, 1, 5, 5)}, "rows")
     assert figures.to_png(rows).startswith(b"\x89PNG")
     assert len(rows.axes) == 2
+
+
+@pytest.mark.parametrize(("declared", "frames"), [(0, 6), (1, 3), (2, 1)])
+def test_there_is_one_frame_for_each_log_probability(declared: int, frames: int) -> None:
+    p = Independent(Normal(torch.zeros(3, 2), torch.ones(3, 2)), declared)
+    _, (axes,) = figures.subplots(1, 1, figsize=(4, 4))
+    figures.event_frames(axes, p, "p")
+    assert len(axes.patches) == frames == p.log_prob(torch.zeros(3, 2)).numel()
+    assert len(axes.lines) == 6
+    assert axes.get_title(loc="center") == f"p\nbatch {[3, 2][: 2 - declared]}, event {[3, 2][2 - declared :]}"
+
+
+def test_frames_of_other_shapes_are_refused() -> None:
+    _, (axes,) = figures.subplots(1, 1, figsize=(4, 4))
+    with pytest.raises(ValueError, match=r"draws two axes; this distribution has batch and event \[4\]"):
+        figures.event_frames(axes, Normal(torch.zeros(4), 1.0), "p")
+
+
+def test_columns_of_boxes_hold_every_text_inside_the_axes() -> None:
+    figure, (axes,) = figures.subplots(1, 1, figsize=(8, 4))
+    figures.box_columns(axes, {"I": ["a", "b"], "II": ["c", "d", "e"]}, ["red", "blue"])
+    assert [text.get_text() for text in axes.texts if text.get_text()] == ["I", "a", "b", "II", "c", "d", "e"]
+    figure.canvas.draw()
+    inside = axes.get_window_extent()
+    for text in axes.texts:
+        assert inside.contains(*text.get_window_extent().get_points().mean(0))

@@ -259,18 +259,23 @@ def train_vq(
 
 
 # %%
+from vae_course.metrics import peak_signal_to_noise
+
+
 @torch.no_grad()
 def codes_of(vq: VQVAE, images: Tensor) -> Tensor:
     return torch.cat([vq.posterior(part).codes for part in images.split(500)])
 
 
 @torch.no_grad()
-def peak_signal_to_noise(vq: VQVAE, images: Tensor) -> float:  # dB
-    errors = [
-        (vq.likelihood(vq.posterior(p).rsample()).mean - p).square().mean()
-        for p in images.split(500)
+def in_decibels(
+    vq: VQVAE, images: Tensor
+) -> float:  # peak signal-to-noise ratio, mean over pictures
+    ratios = [
+        peak_signal_to_noise(vq.likelihood(vq.posterior(part).rsample()).mean, part)
+        for part in images.split(500)
     ]
-    return float(-10 * torch.stack(errors).mean().log10())
+    return float(torch.cat(ratios).mean())
 
 
 # %%
@@ -288,7 +293,7 @@ for name, restart in {"with restarts": 0.3, "without": 0.0}.items():
 # %%
 held_codes = codes_of(model, held_out.images)  # [n, 7, 7]
 in_epoch, in_two = (float(perplexity(part, K)) for part in (held_codes, held_codes[:2]))
-decibel = peak_signal_to_noise(model, held_out.images)
+decibel = in_decibels(model, held_out.images)
 print(f"perplexity {in_epoch:.0f} of {K} over the held-out set, {in_two:.0f} over two pictures")
 print(f"peak signal-to-noise ratio, held out: {decibel:.1f} dB")
 
@@ -340,7 +345,7 @@ for name, (codes, channels, grid) in choices.items():
     vq = digit_model(codes, channels, grid)
     train_vq(vq, train.images, run.choose(laptop=3, full=10))
     bits = grid[0] * grid[1] * log(codes) / log(2)
-    quality[name] = (bits, peak_signal_to_noise(vq, held_out.images))
+    quality[name] = (bits, in_decibels(vq, held_out.images))
     print(
         f"{name:16s} {bits:4.0f} bits, {bits / 784:.2f} bits per dimension, {quality[name][1]:.1f} dB"
     )

@@ -9,7 +9,7 @@ the same small noise.
 | drift | the pressure's zero moves upwards in a straight line, from 0 at the beginning |
 | frozen | the flow's value at the beginning is repeated |
 | burst | both sensors are noisy for 10 samples |
-| late | the flow follows the pressure 2 samples later than it should: each sensor by itself looks healthy |
+| late | the flow follows the pressure 2 samples later than it should: away from the switch, each sensor by itself looks healthy |
 
 The recipes are ours, not those of any real pump.
 """

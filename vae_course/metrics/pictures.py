@@ -33,7 +33,7 @@ def structural_similarity(reconstruction: Tensor, x: Tensor, peak: float = 1.0) 
     """The mean over windows of (2 μ_a μ_b + c₁)(2 σ_ab + c₂) / ((μ_a² + μ_b² + c₁)(σ_a² + σ_b² + c₂)): → [n], at most 1.
 
     Wang, Bovik, Sheikh & Simoncelli (2004), *Image quality assessment: from error visibility to structural similarity*,
-    eq. 13 to 16: means, variances and covariance under a Gaussian window of 11 × 11 with σ = 1.5, c₁ = (0.01 peak)²,
+    eq. 13 to 17: means, variances and covariance under a Gaussian window of 11 × 11 with σ = 1.5, c₁ = (0.01 peak)²,
     c₂ = (0.03 peak)². Only windows that lie inside the picture count; channels are averaged.
     reconstruction, x: [n, channels, height, width], sides at least 11.
     Raises ValueError if the shapes differ or are others, for numbers that are not floating point, or unless peak > 0.

@@ -68,7 +68,7 @@ def _standard_error(area: float, m: int, n: int) -> float:
 def cluster_accuracy(clusters: Tensor, labels: Tensor) -> float:
     """The share of examples in the right cluster, under the best one-to-one match of clusters with classes.
 
-    The match is found by the Hungarian method (Kuhn, 1955). clusters, labels: int64 [n], any numbers from 0; where
+    The match solves the assignment problem of Kuhn (1955). clusters, labels: int64 [n], any numbers from 0; where
     there are more clusters than classes, those without a class count as wrong.
     Raises ValueError for other shapes or number types, no examples or negative numbers.
     """

@@ -30,7 +30,8 @@ def denoising_explorer(denoisers: Mapping[int, Denoiser], x: Tensor, noise: Tens
     """Two sliders, the level of the noise and the size of the bottleneck, over a few pictures.
 
     denoisers: size → a function from noisy pictures to clean ones. x, noise: [n, channels, height, width] both, the noise
-    standard normal: the slider scales it. Peak signal-to-noise ratios (dB) are means over the pictures, as shown.
+    standard normal: the slider scales it. Noisy pictures are cut off at 0 and 1 before they are shown and measured; the
+    denoiser is given them uncut. Peak signal-to-noise ratios (dB) are means over the pictures.
     Raises ValueError if there is no denoiser, or if the noise has another shape than x.
     """
     if not denoisers or noise.shape != x.shape:
@@ -42,5 +43,5 @@ def denoising_explorer(denoisers: Mapping[int, Denoiser], x: Tensor, noise: Tens
     bottleneck = ipywidgets.SelectionSlider(
         options=sizes, value=sizes[len(sizes) // 2], description="bottleneck", layout={"width": "26em"}
     )
-    controls = {"std": slider(0.0, 1.0, 0.5, "noise σ", step=0.05), "size": bottleneck}
+    controls = {"std": slider(0.05, 1.0, 0.5, "noise σ", step=0.05), "size": bottleneck}
     return Interactive(lambda std, size: draw_denoised(denoisers, x, noise, std, size), controls)

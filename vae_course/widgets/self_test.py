@@ -23,7 +23,7 @@ QUESTIONS = (
         {
             "p(x | z) p(x) / p(z)": "Prior and evidence have changed places. "
             "Read again: Bayes' theorem, Mathematics for Machine Learning, section 6.3.",
-            "p(x | z) / p(x)": "The prior p(z) is missing: this does not integrate to 1 over z. "
+            "p(x | z) / p(x)": "The prior p(z) is missing: in general this does not integrate to 1 over z. "
             "Read again: Bayes' theorem, Mathematics for Machine Learning, section 6.3.",
             "p(x | z) p(z) / p(x)": "Bayes' theorem: likelihood times prior, divided by the evidence.",
         },
@@ -59,7 +59,7 @@ QUESTIONS = (
             "Read again: sums of independent random variables, Mathematics for Machine Learning, section 6.4.",
             "s / n": "The variance of the sum is n s², that of the mean n s² / n² = s²/n: take the root. "
             "Read again: sums of independent random variables, Mathematics for Machine Learning, section 6.4.",
-            "s / √n": "A hundred times as many draws for one more digit: this rate governs every estimate of the course.",
+            "s / √n": "A hundred times as many draws for one more digit: so goes every mean of independent draws.",
         },
         "s / √n",
     ),
@@ -75,13 +75,14 @@ QUESTIONS = (
         "[5, 3]",
     ),
     Question(
-        "loss_1.backward() and then loss_2.backward(), nothing between. What does p.grad hold?",
+        "w is a parameter, w.grad is None, and two losses are computed from w separately. After loss_1.backward() and "
+        "loss_2.backward(), what does w.grad hold?",
         {
             "the gradient of loss_2": "A second call adds to what is there; it replaces nothing. "
             "Read again: torch.Tensor.backward, in PyTorch's documentation.",
             "the sum of both gradients": "That is why a training step clears the gradients first.",
-            "nothing: the second call fails": "It would, if both went through one and the same graph; two losses, computed "
-            "separately, do not. Read again: torch.Tensor.backward, in PyTorch's documentation.",
+            "nothing: the second call fails": "That happens where both share a graph whose saved values the first call has "
+            "freed. Read again: torch.Tensor.backward, in PyTorch's documentation.",
         },
         "the sum of both gradients",
     ),
