@@ -52,10 +52,8 @@ run = start()
 
 # %%
 train, held_out = split(digits_8x8(), held_out=397)
-x, test = (
-    train.images.flatten(1),
-    held_out.images.flatten(1),
-)  # [n, 64], grey values from 0 to 1
+# [n, 64], grey values from 0 to 1
+x, test = train.images.flatten(1), held_out.images.flatten(1)
 
 figure, (axes,) = figures.subplots(1, 1, figsize=(11, 1.6))
 figures.show_mosaic(
@@ -95,20 +93,15 @@ def k_means(x: Tensor, clusters: int, steps: int) -> tuple[Tensor, list[float]]:
     for _ in range(steps):
         chosen = nearest(x, centres)  # assign each picture to the closest centre,
         losses.append(float((x - centres[chosen]).square().sum(1).mean()))
-        centres = torch.stack(  # move each centre to the mean of its pictures
-            [
-                x[chosen == k].mean(0) if (chosen == k).any() else centres[k]
-                for k in range(clusters)
-            ]
-        )
+        for k in chosen.unique():  # and move each centre to the mean of its pictures
+            centres[k] = x[chosen == k].mean(0)
     return centres, losses
 
 
 centres, losses = k_means(x, clusters=10, steps=25)
 mean = x.mean(0)
-directions = torch.linalg.svd(x - mean, full_matrices=False)[
-    2
-]  # rows: of largest variance first
+# rows: directions of largest variance first
+directions = torch.linalg.svd(x - mean, full_matrices=False)[2]
 
 # %%
 chosen = nearest(test, centres)

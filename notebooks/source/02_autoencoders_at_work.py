@@ -792,7 +792,7 @@ figure
 
 # %% [markdown]
 # *Figure: four curves over the size of the code. Looking for zeros, PCA's area falls from above 0.9 towards 0.7, the
-# autoencoder's less; looking for ones, both lie below ½ at all sizes.*
+# autoencoder's less; looking for ones, all areas are low.*
 
 # %%
 zeros = {name: found[f"{name}, looking for 0s"] for name in ("PCA", "autoencoder")}
@@ -1062,7 +1062,7 @@ claim(
 
 # %% [markdown]
 # The part that is known can be made exact: subtract from the answer the enlarged difference between its block means
-# and the small picture. By Pythagoras (the first claim) the squared error falls by just that part. The other part is
+# and the small picture. By Pythagoras (the second claim) the squared error falls by just that part. The other part is
 # a mean of what could be there, and a mean never has more variance than what it stands for, and less wherever
 # something is left open:
 # $\operatorname{Var}(x) = \operatorname{Var}(\mathbb E[x|y]) + \mathbb E[\operatorname{Var}(x|y)]$. A sharp answer
