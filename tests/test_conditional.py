@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
+from tests.messages import message
 from vae_course import training
 from vae_course.distributions import bernoulli, diagonal_normal
 from vae_course.estimators import log_evidence, mean_elbo
@@ -65,14 +66,6 @@ def log_evidence_in_chunks(model: GivenVAE, x: Tensor) -> object:
 
 def mean_elbo_in_chunks(model: GivenVAE, x: Tensor) -> object:
     return mean_elbo(model, x, chunk=10)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_the_distributions_have_the_shapes_of_the_batch_and_its_samples() -> None:

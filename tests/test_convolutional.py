@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 from math import prod
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.messages import message
 from vae_course.distributions import bernoulli, normal_with_std
 from vae_course.estimators import log_evidence
 from vae_course.models.vae import convolutional_vae, mlp_vae
@@ -37,14 +37,6 @@ def _seeded() -> None:
 
 def draw(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 SIZES = [

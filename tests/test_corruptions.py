@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from tests.messages import message
 from vae_course.data.batches import Batches
 from vae_course.data.corruptions import downscale, gaussian_noise, salt_and_pepper
 
@@ -33,14 +34,6 @@ def generator(seed: int = 3) -> torch.Generator:
 def pictures(n: int = 50, channels: int = 2, height: int = 12, width: int = 18) -> Tensor:
     """Pictures between black and white, float64: no number is 0 or 1 already."""
     return 0.25 + 0.5 * torch.rand(n, channels, height, width).double()
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # --- what holds for both noises

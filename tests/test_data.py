@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.distributions import MixtureSameFamily
 from torchvision import datasets
 
+from tests.messages import message
 from vae_course.data import images
 from vae_course.data.batches import Batches
 from vae_course.data.images import (
@@ -244,14 +245,6 @@ def test_the_fixed_binarization_never_moves() -> None:
 
 
 # --- grey levels
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

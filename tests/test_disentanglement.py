@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 from math import log
 
@@ -13,6 +12,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
+from tests.messages import message
 from vae_course.disentanglement import binned, entropy, factor_vae_score, mutual_information, mutual_information_gap
 
 
@@ -28,14 +28,6 @@ def all_factors(*sizes: int, times: int = 1) -> Tensor:
 
 def generator(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_mutual_information_is_that_of_scikit_learn() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
+from tests.messages import message
 from vae_course.distributions import bernoulli, diagonal_normal, sample_with_log_prob
 from vae_course.training import validation
 
@@ -172,14 +173,6 @@ def test_a_divergence_without_a_closed_form_says_so() -> None:
         kl_divergence(full, bernoulli(torch.zeros(3), event_axes=1))
     with pytest.raises(NotImplementedError, match="over vectors"):
         kl_divergence(diagonal_normal(torch.zeros(2, 3), 1.0, event_axes=2), full)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_grey_pixels_under_a_bernoulli_are_refused() -> None:

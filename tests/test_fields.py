@@ -9,20 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.messages import message
 from vae_course.networks.fields import FieldDecoder, FieldEncoder, MaskedConvolution, PixelCNN, spread
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = [

@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import uniform_filter
 from torch import Tensor
 
+from tests.messages import message
 from vae_course.metrics import error_map, mean_squared_error, peak_signal_to_noise, structural_similarity
 
 SIZES = [(11, 11), (12, 17), (16, 16), (40, 13)]
@@ -25,14 +26,6 @@ def pictures(n: int = 3, channels: int = 1, size: tuple[int, int] = (13, 16)) ->
     x = torch.rand(n, channels, *size).double()
     worse = torch.linspace(0.05, 0.4, n).double().reshape(-1, 1, 1, 1)
     return (x + worse * torch.randn_like(x)).clamp(0, 1), x
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # --- the mean squared error

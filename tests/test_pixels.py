@@ -20,6 +20,7 @@ from scipy.special import expit
 from torch import Tensor
 from torch.distributions import ContinuousBernoulli, Distribution
 
+from tests.messages import message
 from vae_course.data.images import quantize
 from vae_course.distributions import (
     NormalWithLearnedStd,
@@ -70,14 +71,6 @@ def quadrature(low: float, high: float, panels: int = 40) -> tuple[Tensor, Tenso
 def one_pixel(*numbers: float, dtype: torch.dtype = torch.float64) -> Tensor:
     """What a decoder gives for one pixel: [numbers, 1, 1]."""
     return torch.tensor(numbers, dtype=dtype).reshape(-1, 1, 1)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # --- all families: shapes, and one number per picture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import permutations, product
 from math import inf, nan, sqrt
 from statistics import NormalDist
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from tests.messages import message
 from vae_course.metrics import AreaUnderRoc, area_under_roc, cluster_accuracy
 
 Array = NDArray[np.float64]
@@ -24,14 +24,6 @@ Array = NDArray[np.float64]
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def examples(m: int = 20, n: int = 30, shift: float = 1.0, seed: int = 0) -> tuple[Array, NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from torch import Tensor
 
+from tests.messages import message
 from vae_course.data import signals
 from vae_course.data.images import SPLIT_SEED
 from vae_course.data.signals import (
@@ -57,14 +58,6 @@ def harm(kind: str, faulty: SignalSet, unharmed: SignalSet) -> tuple[Tensor, Ten
     chosen = faulty.fault == FAULTS.index(kind)
     after = torch.arange(LENGTH) >= faulty.begin[chosen][:, None]
     return (faulty.signals - unharmed.signals)[chosen].double(), after
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # --- the healthy pump, fitted anew

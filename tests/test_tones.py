@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import pi
 
 import pytest
@@ -10,6 +9,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from tests.messages import message
 from vae_course.data.tones import (
     LOWEST,
     PITCHES,
@@ -36,14 +36,6 @@ def every_tone(begins: int = 1, length: int = 512) -> ToneSet:
     pitch, timbre = torch.cartesian_prod(torch.arange(PITCHES), torch.arange(len(TIMBRES))).repeat(begins, 1).T
     begin = torch.rand(len(pitch), dtype=torch.float64)
     return ToneSet("every tone", synthesise(pitch, timbre, begin, length), pitch, timbre)
-
-
-def message(call: Callable[[], object]) -> str:
-    """The message of the ValueError that the call raises, which must be one line."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_twelve_semitones_are_an_octave_above_220_hertz() -> None:
