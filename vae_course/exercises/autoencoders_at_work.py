@@ -60,7 +60,10 @@ salt_and_pepper = Exercise(
         Mistake(
             lambda x, u, p: _replaced(x, u < p, u >= 1 - p),
             "twice as many pixels as asked for were replaced: p is the share of both kinds together, so each has p/2",
-            also=[lambda x, u, p: x.masked_fill(u < p, 0.0).masked_fill(u >= 1 - p, 1.0)],
+            also=[
+                lambda x, u, p: x.masked_fill(u < p, 0.0).masked_fill(u >= 1 - p, 1.0),
+                lambda x, u, p: _replaced(x, u < p, u > 1 - p),
+            ],
         ),
         Mistake(
             lambda x, u, p: x.masked_fill(u >= 1 - p / 2, 1.0),
@@ -853,7 +856,8 @@ area_under_roc = Exercise(
         ),
         Mistake(
             lambda s, a: s[a].mean() - s[~a].mean(),
-            "this is a difference of means, which changes with the scale of the scores: count pairs",
+            "only the two means were compared: count the pairs in which the anomaly has the higher score",
+            also=[lambda s, a: (s[a].mean() > s[~a].mean()).double()],
         ),
         Mistake(
             lambda s, a: (s[:, None] > s).double().mean(),
