@@ -201,10 +201,10 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# The third code is a latent variable model: draw a cluster, then the pixels. From lecture 03 on we write such costs in
-# **nats** (natural logarithms; one nat is 1.44 bits), make the latent continuous and the pixels' distribution a network.
-# Then p(x) can in general no longer be computed: we shall compute something that is never above log p(x), and know how far below it
-# is where an exact value exists.
+# The third code is a latent variable model: draw a cluster, then the pixels. From lecture 03 on we write such costs
+# in **nats** (natural logarithms; one nat is 1.44 bits), make the latent continuous and the pixels' distribution a
+# network. Then p(x) can in general no longer be computed: we shall compute something that is never above log p(x),
+# and know how far below it is where an exact value exists.
 
 # %% [markdown]
 # ## 4 · The map
@@ -259,9 +259,9 @@ figure
 # $$ \text{shape of a draw} = \underbrace{[\text{samples}]}_{\text{how often}} + \underbrace{[\text{batch}]}_{\text{how many distributions}} +
 #    \underbrace{[\text{event}]}_{\text{one outcome}} $$
 #
-# **One event has one log-probability.** So the same six numbers can be six outcomes of six distributions, three
-# outcomes of two numbers, or one outcome of six. `Independent(p, k)` declares the last k batch axes to be part of the
-# event, and `log_prob` then sums over them.
+# **One event has one log-probability** (for densities, one log-density). So the same six numbers can be six outcomes
+# of six distributions, three outcomes of two numbers, or one outcome of six. `Independent(p, k)` declares the last k
+# batch axes to be part of the event, and `log_prob` then sums over them.
 
 # %%
 numbers = torch.arange(6.0).view(3, 2)

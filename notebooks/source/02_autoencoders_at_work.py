@@ -371,14 +371,16 @@ claim(
 # %%
 at_six = {f"σ = {std}": gaussian_noise(few, std, draws) for std in (0.15, 0.3, 0.6)}
 at_six |= {f"share {share}": salt_and_pepper(few, share, draws) for share in (0.15, 0.3, 0.45)}
-table_of: dict[str, dict[str, tuple[float, float]]] = {}
+table_of: dict[str, dict[str, tuple[float, ...]]] = {}
 for level, y in at_six.items():
     rivals = {name: plain[name] for name in ("median filter", "Gaussian filter", "PCA")}
     rivals["network"] = generalist if "σ" in level else for_salt
     with torch.no_grad():
         answers = {name: method(y).clamp(0, 1) for name, method in rivals.items()}
     table_of[level] = {
-        name: (quality(lambda y: y, z, few), float(structural_similarity(z, few).mean()))
+        name: tuple(
+            float(f(z, few).mean()) for f in (peak_signal_to_noise, structural_similarity)
+        )
         for name, z in answers.items()
     }
     told = ", ".join(
@@ -960,7 +962,7 @@ claim(
     min(pump_area["PCA, 16"]) > 0.95, pca=pump_area["PCA, 16"],
 )  # fmt: skip
 claim(
-    "the isolation forest, which looks at one sample at a time, stays below 0.75",
+    "the isolation forest, each of whose cuts looks at one sample alone, stays below 0.75",
     max(pump_area["isolation forest"]) < 0.75, forest=pump_area["isolation forest"],
 )  # fmt: skip
 claim(
@@ -1429,8 +1431,8 @@ claim(
 # ## Remember
 #
 # - Put the plain method beside the network: linear regression and PCA are the ones to beat, filters are not enough.
-# - A denoiser returns a mean, $\mathbb E[x|\tilde x]$; its step is σ² times the score of the noisy density.
-#   With more noise than it was trained on, or another kind, it fails.
+# - A denoiser is trained towards a mean, $\mathbb E[x|\tilde x]$; the best one's step is σ² times the score of the
+#   noisy density. With more noise than it was trained on, or another kind, it fails.
 # - Reconstruction error finds what is hard to reconstruct. That is not always what is strange: too wide a code, or
 #   too little ink, and it fails.
 # - Enlarging and colouring are inference. Squared error answers with the mean, which may be none of the possible answers.
