@@ -2,11 +2,16 @@
 PYTHON ?= python3
 NB ?=
 PY := .venv/bin/python
+COURSE := $(PY) -m vae_course.course
 NBVAL := $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
 export TORCH_INDEX
 
-.PHONY: lab test lint unit lectures check notebooks run sheets browser bench help
+.PHONY: lab test quick lint unit lectures check notebooks run sheets browser bench help
 .DEFAULT_GOAL := help
+
+define timed
+	@began=$$(date +%s); $(1) && echo "--- make $@: $$(($$(date +%s) - began)) s"
+endef
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*##/make \1\t/p' Makefile | expand -t 18
@@ -15,30 +20,33 @@ help:  ## list the commands
 	$(PYTHON) bootstrap.py
 
 sheets: .venv/installed
-	@$(PY) -m vae_course.notebooks sheets
+	@$(COURSE) sheets
 
 lab: sheets  ## open JupyterLab in notebooks/ (your copies of the sheets: my-sheets/)
 	$(PY) -m jupyterlab --notebook-dir=notebooks $(LAB_OPTIONS)
 
 test: lint unit lectures  ## linters, unit tests, every lecture and solution
 
+quick: lint unit  ## linters, unit tests, the notebooks that changed or whose modules did
+	$(call timed,$(COURSE) quick)
+
 lint: .venv/installed  ## ruff and mypy
-	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	$(call timed,$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy)
 
 unit: .venv/installed  ## unit tests, and the tests of the notebooks' files
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope tests
+	$(call timed,OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal tests)
 
 lectures: .venv/installed  ## every lecture and every solution through nbval
-	OMP_NUM_THREADS=1 $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions
+	$(call timed,OMP_NUM_THREADS=1 $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions)
 
-check: sheets  ## check your copy of a sheet: make check NB=07
-	@$(PY) -m vae_course.notebooks check "$(NB)" || true  # the lines say it; no error of make beside them
+check: sheets  ## check your copy of a sheet: make check NB=07, or NB=elbo
+	@$(COURSE) check "$(NB)" || true  # the lines say it; no error of make beside them
 
-notebooks: .venv/installed  ## rebuild and execute what changed in notebooks/source
-	$(PY) -m vae_course.notebooks build
+notebooks: .venv/installed  ## rebuild what changed in notebooks/source, and execute it if its code did
+	$(COURSE) build
 
 run: .venv/installed  ## execute one lecture and its sheet's solution: make run NB=07
-	$(PY) -m vae_course.notebooks run "$(NB)"
+	$(COURSE) run "$(NB)"
 
 browser: .venv/installed  ## move every slider in a browser (needs Chromium)
 	$(PYTHON) bootstrap.py browser && $(PY) -m pytest tests/browser.py

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_course.exercises.report import (
+from vae_course.course.report import (
     last_error_line,
     pytest_runtest_makereport,
     pytest_terminal_summary,

@@ -1,7 +1,7 @@
 """Time log p(x), training and convolutions, each beside the plain way: `make bench`. Nothing here is asserted.
 
 log p(x): a 784-400-20 VAE, 1,000 digits with 1,000 samples each. Training: the same VAE, batch 128, 60,000 digits;
-(a), (b) and (c) see digits binarized beforehand. Convolutions: a step of the VAEs of lecture 09 in both layouts of
+(a), (b) and (c) see digits binarized beforehand. Convolutions: a step of the VAEs of the lectures in both layouts of
 memory. What is compared runs in turn, several rounds, medians.
 """
 
@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from vae_course.data.batches import Batches
 from vae_course.data.images import binarize, data_folder, from_torchvision, mnist_5k
-from vae_course.estimators import log_evidence
+from vae_course.distributions.validation import validation
+from vae_course.evaluation.evidence import log_evidence
 from vae_course.models.vae import VAE, convolutional_vae, mlp_vae
-from vae_course.objectives import elbo, log_weights
-from vae_course.training import Player, fit, step, validation
+from vae_course.objectives.bounds import elbo, log_weights
+from vae_course.training.loop import Player, fit, step
 
 ROUNDS, BATCH, HIDDEN, LATENT = 5, 128, 400, 20
 
@@ -183,7 +184,7 @@ def bench_log_p() -> None:
 
 def a_step(model: VAE, x: Tensor) -> Callable[[], object]:
     player = Player(lambda x: -elbo(model, x).value, fused_adam(model))
-    return lambda: step(player, (x,))
+    return lambda: step(player, None, (x,))
 
 
 def bench_convolutions() -> None:

@@ -52,7 +52,7 @@ from vae_course.data.finite_elements import Load
 from vae_course.exact import LinearGaussian
 from vae_course.models.conditional import Classes, mlp_conditional_vae
 from vae_course.models.vae import mlp_vae
-from vae_course.widgets import *"""
+from vae_course.notebook.widgets import *"""
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from vae_course.data.batches import Batches
-from vae_course.exact import PrincipalComponents
-from vae_course.metrics import mean_squared_error, principal_angles
+from vae_course.evaluation.geometry import principal_angles
+from vae_course.evaluation.pictures import mean_squared_error
+from vae_course.exact.principal_components import PrincipalComponents
 from vae_course.models.autoencoder import Autoencoder, mlp_autoencoder, squared_error
-from vae_course.networks import count_parameters, mlp
-from vae_course.training import Player, fit
+from vae_course.networks.multilayer import count_parameters, mlp
+from vae_course.training.loop import Player, fit
 
 
 def centred_data() -> Tensor:
@@ -28,8 +30,7 @@ def trained(x: Tensor, code: int) -> Autoencoder:
     model = mlp_autoencoder((1, 2, 3), hidden=(), code=code).double()
     adam = torch.optim.Adam(model.parameters(), lr=2e-2)
     batches = Batches(x, size=100, seed=0)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 300 * len(batches))
-    fit([Player(lambda x: squared_error(model(x), x), adam, schedule)], batches, epochs=300)
+    fit([Player(lambda x: squared_error(model(x), x), adam, CosineAnnealingLR)], batches, epochs=300)
     return model
 
 

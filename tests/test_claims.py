@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_course.claims import ClaimError, claim, readable
+from vae_course.notebook.claims import ClaimError, claim, readable
 
 TRUE = [True, torch.tensor(True), torch.tensor([[True]]), np.bool_(True), torch.ones(3).gt(0).all()]
 FALSE = [False, torch.tensor(False), np.bool_(False)]

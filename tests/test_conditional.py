@@ -13,19 +13,17 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from tests.messages import message
-from vae_course import training
-from vae_course.distributions import bernoulli, diagonal_normal
-from vae_course.estimators import log_evidence, mean_elbo
-from vae_course.exact import latent_grid, log_evidence_on_grid
+from vae_course.distributions.families import bernoulli, diagonal_normal
+from vae_course.evaluation.bounds import mean_elbo
+from vae_course.evaluation.evidence import log_evidence
+from vae_course.exact.grids import latent_grid, log_evidence_on_grid
 from vae_course.models.conditional import Classes, ConditionalVAE, GivenVAE, Standardise, mlp_conditional_vae
-from vae_course.objectives import decomposed_elbo, elbo, iwae, log_weights
+from vae_course.objectives.bounds import elbo, iwae, log_weights
+from vae_course.objectives.decomposition import decomposed_elbo
+from vae_course.randomness import seeded
+from vae_course.training.store import load, save
 
 CLASSES = 3
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def all_pictures() -> Tensor:
@@ -35,8 +33,7 @@ def all_pictures() -> Tensor:
 
 def small_model(hidden: tuple[int, ...] = (8,)) -> ConditionalVAE:
     """On 1×2×2 pictures of three classes, its decoder scaled so that z and y matter."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(8)  # the same weights in every test
+    with seeded(8):
         model = mlp_conditional_vae((1, 2, 2), hidden, 2, CLASSES, Classes(CLASSES)).double()
     with torch.no_grad():
         for parameter in model.decoder.parameters():
@@ -246,8 +243,8 @@ def test_the_unit_of_the_conditions_is_stored_with_the_model(tmp_path: Path) -> 
     first, other = model(0.3 + 0.4 * torch.rand(50, 1)), model(torch.rand(50, 1))
     assert {"describe.mean", "describe.std"} <= first.state_dict().keys()
     assert not any(name.startswith("describe") for name, _ in first.named_parameters())
-    training.save(first, tmp_path / "model.safetensors")
-    training.load(other, tmp_path / "model.safetensors")
+    save(first, tmp_path / "model.safetensors")
+    load(other, tmp_path / "model.safetensors")
     z, volume = torch.randn(3, 2), torch.tensor([[0.3], [0.5], [0.7]])
     x = torch.ones(3, 1, 2, 2)
     torch.testing.assert_close(

@@ -13,26 +13,21 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.messages import message
-from vae_course.distributions import bernoulli, normal_with_std
-from vae_course.estimators import log_evidence
+from vae_course.distributions.families import bernoulli
+from vae_course.distributions.pixels import normal_with_std
+from vae_course.evaluation.evidence import log_evidence
 from vae_course.models.vae import convolutional_vae, mlp_vae
-from vae_course.networks import (
+from vae_course.networks.convolutional import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
     convolutional_networks,
-    count_parameters,
-    image_mlps,
     receptive_field,
+    smallest,
 )
-from vae_course.networks.convolutional import smallest
-from vae_course.objectives import elbo, iwae
+from vae_course.networks.multilayer import count_parameters, image_mlps
+from vae_course.objectives.bounds import elbo, iwae
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=40, database=None)
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def draw(*shape: int) -> Tensor:

@@ -22,11 +22,6 @@ NOISES: list[Spoil] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def generator(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -12,25 +12,22 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, kl_divergence
 
 from vae_course.data.toys import linear_gaussian
-from vae_course.distributions import (
-    diagonal_normal,
+from vae_course.distributions.discrete import (
     enumerate_one_hot,
     one_hot_categorical,
     relaxed_categorical,
     straight_through_categorical,
 )
-from vae_course.exact import LinearGaussian, WithPosterior, log_joint_of_codes, split_evidence_of_codes
-from vae_course.gradients import gradient_draws, leave_one_out, no_baseline, pathwise, score_function
+from vae_course.distributions.families import diagonal_normal
+from vae_course.exact.enumeration import log_joint_by_enumeration, split_evidence_by_enumeration
+from vae_course.exact.linear_gaussian import LinearGaussian
+from vae_course.inference.gradients import gradient_draws, leave_one_out, no_baseline, pathwise, score_function
 from vae_course.models.discrete import DiscreteVAE, mlp_discrete_vae
-from vae_course.models.views import WithPrior
-from vae_course.objectives import elbo, iwae, log_joint, log_mean_exp, log_weights
+from vae_course.models.views import WithPosterior, WithPrior
+from vae_course.objectives.bounds import elbo, iwae, log_joint, log_mean_exp, log_weights
+from vae_course.randomness import seeded
 
 DRAWS = 40_000
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def draw(*shape: int) -> Tensor:
@@ -39,8 +36,7 @@ def draw(*shape: int) -> Tensor:
 
 def small_model(variables: int = 3, categories: int = 3) -> DiscreteVAE:
     """On 1×2×2 pictures, its weights scaled so that z matters and q(z|x) is far from uniform and from p(z|x)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(8)  # the same weights in every test
+    with seeded(8):
         model = mlp_discrete_vae((1, 2, 2), (6,), variables, categories).double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -241,7 +237,7 @@ def test_shapes_are_rows_of_categories(variables: int, categories: int) -> None:
 @torch.no_grad()
 def test_the_joint_is_that_of_a_loop_over_all_values() -> None:
     model, x = small_model(2, 3), all_pictures()[3:8]
-    joint = log_joint_of_codes(model, x)
+    joint = log_joint_by_enumeration(model, x)
     assert joint.shape == (5, 9)
     for number, (first, second) in enumerate(product(range(3), repeat=2)):
         z = torch.zeros(2, 3).double()
@@ -253,7 +249,7 @@ def test_the_joint_is_that_of_a_loop_over_all_values() -> None:
 @torch.no_grad()
 def test_the_evidence_is_the_bound_and_the_divergence_from_the_posterior() -> None:
     model, x = small_model(), all_pictures()
-    joint, split = log_joint_of_codes(model, x), split_evidence_of_codes(model, x)
+    joint, split = log_joint_by_enumeration(model, x), split_evidence_by_enumeration(model, x)
     log_q = model.posterior(x).log_prob(enumerate_one_hot(3, 3, like=x)[:, None]).T
     log_posterior = joint.log_softmax(1)
     torch.testing.assert_close(split.log_evidence, joint.exp().sum(1).log())
@@ -267,20 +263,20 @@ def test_the_evidence_is_the_bound_and_the_divergence_from_the_posterior() -> No
 @pytest.mark.parametrize(("variables", "categories"), [(1, 4), (3, 3)])
 @torch.no_grad()
 def test_p_x_of_all_pictures_sums_to_one(variables: int, categories: int) -> None:
-    log_p = split_evidence_of_codes(small_model(variables, categories), all_pictures()).log_evidence
+    log_p = split_evidence_by_enumeration(small_model(variables, categories), all_pictures()).log_evidence
     assert float(log_p.exp().sum()) == pytest.approx(1, abs=1e-12)
 
 
 def test_too_many_values_of_a_model_are_refused() -> None:
     model = mlp_discrete_vae((1, 2, 2), (), 17, 2).double()
-    for call in (log_joint_of_codes, split_evidence_of_codes):
+    for call in (log_joint_by_enumeration, split_evidence_by_enumeration):
         assert "take a smaller model" in message(lambda call=call: call(model, all_pictures()))  # type: ignore[misc]
 
 
 @torch.no_grad()
 def test_the_mean_of_the_straight_through_bound_is_the_enumerated_one() -> None:
     model, pictures = small_model(), all_pictures()[::5]
-    exact = split_evidence_of_codes(model, pictures)
+    exact = split_evidence_by_enumeration(model, pictures)
     for temperature in (0.2, 2.0):
         many = pictures.repeat(10_000, 1, 1, 1)
         draws = elbo(model.straight_through(temperature), many)
@@ -292,7 +288,7 @@ def test_the_mean_of_the_straight_through_bound_is_the_enumerated_one() -> None:
 @torch.no_grad()
 def test_the_relaxed_bound_is_another_number() -> None:
     model, pictures = small_model(), all_pictures()[::5]
-    exact = split_evidence_of_codes(model, pictures).elbo
+    exact = split_evidence_by_enumeration(model, pictures).elbo
     value = elbo(model.relaxed(1.0), pictures.repeat(10_000, 1, 1, 1)).value.reshape(10_000, -1)
     off = (value.mean(0) - exact).abs() / (value.std(0) / 100)
     assert off.max() > 10
@@ -308,7 +304,7 @@ def test_every_log_weight_is_that_of_its_draw() -> None:
     z = bound.posterior(x).rsample((7,))
     number = (z.argmax(-1) * torch.tensor([9, 3, 1])).sum(-1)  # [7, 16], in the order of enumeration
     log_q = one_hot_categorical(model.logits(x)).log_prob(z)
-    expected = log_joint_of_codes(model, x).gather(1, number.T).T - log_q
+    expected = log_joint_by_enumeration(model, x).gather(1, number.T).T - log_q
     torch.testing.assert_close(weights, expected)
     torch.manual_seed(4)
     torch.testing.assert_close(iwae(bound, x, 7), log_mean_exp(expected))
@@ -317,7 +313,7 @@ def test_every_log_weight_is_that_of_its_draw() -> None:
 @torch.no_grad()
 def test_the_importance_weighted_bound_lies_between_the_elbo_and_the_evidence_in_the_mean() -> None:
     model, pictures = small_model(), all_pictures()[::5]
-    exact = split_evidence_of_codes(model, pictures)
+    exact = split_evidence_by_enumeration(model, pictures)
     bounds = [
         iwae(model.straight_through(1.0), pictures.repeat(2000, 1, 1, 1), k).reshape(2000, -1) for k in (1, 4, 16)
     ]
@@ -332,19 +328,21 @@ def test_the_importance_weighted_bound_lies_between_the_elbo_and_the_evidence_in
 @torch.no_grad()
 def test_with_the_exact_posterior_every_log_weight_is_log_p_x() -> None:
     model, x = small_model(1, 5), all_pictures()
-    best = WithPosterior(model, lambda x: straight_through_categorical(log_joint_of_codes(model, x)[:, None], 0.5))
-    split = split_evidence_of_codes(best, x)
+    best = WithPosterior(
+        model, lambda x: straight_through_categorical(log_joint_by_enumeration(model, x)[:, None], 0.5)
+    )
+    split = split_evidence_by_enumeration(best, x)
     weights = log_weights(best, x, 30)
     torch.testing.assert_close(weights, split.log_evidence.expand(30, -1), atol=1e-12, rtol=0)
     torch.testing.assert_close(split.elbo, split.log_evidence, atol=1e-12, rtol=0)
     torch.testing.assert_close(split.kl, torch.zeros(16).double(), atol=1e-12, rtol=0)
-    torch.testing.assert_close(split.log_evidence, split_evidence_of_codes(model, x).log_evidence)
+    torch.testing.assert_close(split.log_evidence, split_evidence_by_enumeration(model, x).log_evidence)
 
 
 def test_the_exact_posterior_is_a_maximum_of_the_bound() -> None:
     model, x = small_model(1, 5), all_pictures()
-    free = log_joint_of_codes(model, x).detach()[:, None].requires_grad_()
-    bound = split_evidence_of_codes(WithPosterior(model, lambda x: one_hot_categorical(free)), x).elbo
+    free = log_joint_by_enumeration(model, x).detach()[:, None].requires_grad_()
+    bound = split_evidence_by_enumeration(WithPosterior(model, lambda x: one_hot_categorical(free)), x).elbo
     (gradient,) = torch.autograd.grad(bound.sum(), free)
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-12, rtol=0)
 
@@ -352,7 +350,7 @@ def test_the_exact_posterior_is_a_maximum_of_the_bound() -> None:
 def exact_gradient(model: DiscreteVAE, x: Tensor, logits: Tensor) -> Tensor:
     """∇ of the enumerated bound of one picture by the logits of q, [variables, categories]."""
     free = logits.clone().requires_grad_()
-    split = split_evidence_of_codes(WithPosterior(model, lambda x: one_hot_categorical(free[None])), x[None])
+    split = split_evidence_by_enumeration(WithPosterior(model, lambda x: one_hot_categorical(free[None])), x[None])
     return torch.autograd.grad(split.elbo.sum(), free)[0]
 
 
@@ -385,7 +383,7 @@ def test_the_straight_through_gradient_by_the_logits_is_biased() -> None:
 def test_the_straight_through_gradient_of_the_decoder_is_unbiased() -> None:
     model, x = small_model(), all_pictures()[::5]
     parameters = list(model.decoder.parameters())
-    exact = torch.autograd.grad(split_evidence_of_codes(model, x).elbo.mean(), parameters)
+    exact = torch.autograd.grad(split_evidence_by_enumeration(model, x).elbo.mean(), parameters)
     bound, many = model.straight_through(0.5), x.repeat(200, 1, 1, 1)
     draws = [torch.autograd.grad(elbo(bound, many).value.mean(), parameters) for _ in range(80)]
     for estimates, expected in zip(zip(*draws, strict=True), exact, strict=True):
@@ -399,7 +397,7 @@ def test_gradients_of_the_enumerated_bound_agree_with_finite_differences() -> No
     for part in ("log_evidence", "elbo", "kl"):
 
         def value(part: str = part) -> Tensor:
-            found: Tensor = getattr(split_evidence_of_codes(model, x), part).mean()
+            found: Tensor = getattr(split_evidence_by_enumeration(model, x), part).mean()
             return found
 
         gradients = torch.autograd.grad(value(), parameters, allow_unused=True)
@@ -450,7 +448,7 @@ def test_another_prior_changes_the_prior_alone() -> None:
     torch.testing.assert_close(view.posterior(x).log_prob(z), model.posterior(x).log_prob(z))
     torch.testing.assert_close(view.likelihood(z).log_prob(x), model.likelihood(z).log_prob(x))
     torch.testing.assert_close(elbo(view, x).kl, kl_divergence(model.posterior(x), one_hot_categorical(logits)))
-    split = split_evidence_of_codes(view, x)
+    split = split_evidence_by_enumeration(view, x)
     assert float(split.log_evidence.exp().sum()) == pytest.approx(1, abs=1e-12)
     torch.testing.assert_close(split.elbo + split.kl, split.log_evidence, atol=1e-12, rtol=0)
     assert len(list(view.parameters())) == len(list(model.parameters()))
@@ -461,8 +459,8 @@ def test_the_aggregate_posterior_is_the_prior_with_the_highest_mean_bound() -> N
     """The bound with prior p is one with the mean of q(z|x) less KL(mean q || p)."""
     model, x = small_model(1, 4), all_pictures()
     mean = model.posterior(x).mean.mean(0)  # [1, 4]
-    best = split_evidence_of_codes(WithPrior(model, one_hot_categorical(mean.log())), x).elbo.mean()
-    uniform = split_evidence_of_codes(model, x).elbo.mean()
+    best = split_evidence_by_enumeration(WithPrior(model, one_hot_categorical(mean.log())), x).elbo.mean()
+    uniform = split_evidence_by_enumeration(model, x).elbo.mean()
     torch.testing.assert_close(best - uniform, kl_divergence(one_hot_categorical(mean.log()), model.prior()))
 
 

@@ -13,12 +13,13 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 from tests.messages import message
-from vae_course.disentanglement import binned, entropy, factor_vae_score, mutual_information, mutual_information_gap
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
+from vae_course.evaluation.disentanglement import (
+    binned,
+    entropy,
+    factor_vae_score,
+    mutual_information,
+    mutual_information_gap,
+)
 
 
 def all_factors(*sizes: int, times: int = 1) -> Tensor:

@@ -14,18 +14,14 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
 from tests.messages import message
-from vae_course.distributions import bernoulli, diagonal_normal, sample_with_log_prob
-from vae_course.training import validation
+from vae_course.distributions.draws import sample_with_log_prob
+from vae_course.distributions.families import bernoulli, diagonal_normal
+from vae_course.distributions.validation import validation
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=60, database=None)
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
 dtypes = st.sampled_from([torch.float32, torch.float64])
 seeds = st.integers(0, 2**31)
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def draw(*shape: int) -> Tensor:

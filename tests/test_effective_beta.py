@@ -14,18 +14,14 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from torch.nn.functional import binary_cross_entropy, mse_loss
 
 from vae_course.data.toys import linear_gaussian
-from vae_course.distributions import NormalWithLearnedStd, continuous_bernoulli, diagonal_normal
-from vae_course.effective_beta import EffectiveBeta, ModelLoss, effective_beta
-from vae_course.exact import LinearGaussian
+from vae_course.distributions.families import diagonal_normal
+from vae_course.distributions.pixels import NormalWithLearnedStd, continuous_bernoulli
+from vae_course.evaluation.effective_beta import EffectiveBeta, ModelLoss, effective_beta
+from vae_course.exact.linear_gaussian import LinearGaussian
 from vae_course.models.vae import VAE, convolutional_vae, mlp_vae
 
 PIXELS, LATENTS, BATCH = 6, 3, 10
 IMAGE = (1, 2, 3)
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def normal_vae(std: float = 1.0) -> VAE:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from tests.right_answers.variational_autoencoder import RIGHT_ANSWERS
-from vae_course.exercises import Exercise, ExerciseError, NotDoneError, autoencoders, check, variational_autoencoder
-from vae_course.exercises.draws import normal
+from vae_course.exercises.engine import check
+from vae_course.exercises.exercise import Exercise, ExerciseError, NotDoneError
+from vae_course.exercises.parts import normal
+from vae_course.exercises.sheets import autoencoders, variational_autoencoder
 
 KL = variational_autoencoder.kl_to_standard_normal
 
@@ -43,7 +45,7 @@ def changes_its_input(mean: Tensor, log_std: Tensor) -> Tensor:
 
 
 FAULTS: list[tuple[Callable[..., Any], str]] = [
-    (raises, "raised RuntimeError"),
+    (raises, r"a matrix product of \[\d, \d\] and \[\d, \d\] does not exist"),
     (prints, "returned None; it printed something"),
     (forgets_return, "returned None; is there a return"),
     (changes_its_input, "changed its argument log_std in place"),
@@ -53,18 +55,21 @@ FAULTS: list[tuple[Callable[..., Any], str]] = [
     (lambda mean, log_std: right(mean, log_std) * torch.rand(()), "two calls with the same arguments differ"),
     (lambda mean, log_std: mean ^ 2, r"not a power in Python: use `\*\*`"),
     (lambda mean, log_std: not_done(mean, log_std), "not_done, which your function calls, is not done yet"),
-    (lambda mean, log_std: right(mean, log_std)[:, None], r"shape \[4, 1\] where \[4\] is right"),
-    (lambda mean, log_std: right(mean, log_std).log(), "NaN or infinite"),
+    (lambda mean, log_std: right(mean, log_std)[:, None], "an axis of size 1 is too many at the end"),
+    (lambda mean, log_std: right(mean, log_std)[:, None, None], r"shape \[4, 1, 1\] where \[4\] is right"),
+    (lambda mean, log_std: right(mean, log_std).log(), "this is the logarithm of the result"),
+    (lambda mean, log_std: right(mean, log_std) / (mean - mean).sum(), "NaN or infinite"),
     (lambda mean, log_std: right(mean, log_std).detach(), "no gradient flows back to mean"),
     (lambda mean, log_std: right(mean.detach(), log_std), "no gradient flows back to mean"),
     (
         lambda mean, log_std: right(0.5 * mean + 0.5 * mean.detach(), log_std),
-        "its gradient with respect to mean is not",
+        "its gradient with respect to mean is 0.5 times the right one",
     ),
     (lambda mean, log_std: 3 * right(mean, log_std), "3 times the right one"),
     (lambda mean, log_std: right(mean, log_std) + 2, "plus 2"),
     (lambda mean, log_std: right(mean, torch.zeros_like(mean)), "does not depend on log_std"),
-    (lambda mean, log_std: right(mean, log_std) ** 2, "where .* is right"),
+    (lambda mean, log_std: right(mean, log_std) ** 2, "this is the square of the result"),
+    (lambda mean, log_std: right(mean, log_std) ** 3, "where .* is right"),
     (lambda mean, log_std: (right(mean, log_std), mean), "returned 2 values; it should return 1"),
     (lambda mean: right(mean, mean), r"must take the arguments \(mean, log_std\)"),
 ]
@@ -85,13 +90,13 @@ def test_an_answer_that_is_not_done_says_so() -> None:
 
 def test_an_answer_that_is_no_function_says_so() -> None:
     with pytest.raises(ExerciseError, match="is a Tensor, not a function"):
-        check(KL, torch.zeros(3))  # type: ignore[arg-type]
+        check(KL, torch.zeros(3))
 
 
 def test_a_mean_for_a_sum_is_named_where_no_mistake_does() -> None:
     exercise = autoencoders.squared_error_per_image
     bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
-    with pytest.raises(ExerciseError, match="a mean where a sum is meant"):
+    with pytest.raises(ExerciseError, match="a mean was taken where a sum is meant"):
         check(bare, lambda reconstruction, x: (x - reconstruction).square().flatten(1).mean(-1))
     with pytest.raises(ExerciseError, match="reduced over every axis"):
         check(bare, lambda reconstruction, x: (x - reconstruction).square().mean())
@@ -117,7 +122,7 @@ def test_a_model_left_in_the_wrong_state_is_told_from_a_wrong_value() -> None:
     exercise = autoencoders.denoising_step
     bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
     with pytest.raises(ExerciseError, match="parameters afterwards are not"):
-        check(bare, exercise.mistakes[4].answer)
+        check(bare, exercise.mistakes[4].answers[0])
 
 
 def test_cases_are_drawn_anew_at_each_check() -> None:
@@ -201,7 +206,7 @@ def parts_with_a_detached_share(x: Tensor) -> tuple[Tensor, Tensor]:
 def test_results_that_add_up_do_not_hide_a_missing_gradient() -> None:
     cases = lambda g: [(normal(g, 4).requires_grad_(),), (normal(g, 3).requires_grad_(),)]  # noqa: E731
     exercise = Exercise("split", parts, cases, [], results=("first", "second"))
-    with pytest.raises(ExerciseError, match="its gradient with respect to x is not"):
+    with pytest.raises(ExerciseError, match="the value is right, but a part of x was detached"):
         check(exercise, parts_with_a_detached_share, seed=0)
 
 

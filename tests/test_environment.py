@@ -12,7 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import bootstrap
-from vae_course.notebooks import ROOT
+from vae_course.course.catalogue import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

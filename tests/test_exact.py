@@ -12,26 +12,21 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from vae_course.data.batches import Batches
 from vae_course.data.toys import linear_gaussian
-from vae_course.distributions import diagonal_normal
-from vae_course.exact import (
-    LinearGaussian,
-    PrincipalComponents,
-    WithPosterior,
+from vae_course.distributions.families import diagonal_normal
+from vae_course.exact.enumeration import log_joint_by_enumeration
+from vae_course.exact.grids import (
     kl_on_grid,
     latent_grid,
     log_evidence_on_grid,
-    log_joint_by_enumeration,
     log_posterior_on_grid,
     log_prob_on_grid,
 )
+from vae_course.exact.linear_gaussian import LinearGaussian, LinearGaussianChain
+from vae_course.exact.principal_components import PrincipalComponents
 from vae_course.models.vae import VAE, mlp_vae
-from vae_course.objectives import elbo, log_joint, log_weights
-from vae_course.training import Player, fit
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
+from vae_course.models.views import WithPosterior
+from vae_course.objectives.bounds import elbo, log_joint, log_weights
+from vae_course.training.loop import Player, fit
 
 
 def known_model(observed: int, latent: int, n: int = 6, std: float = 0.5) -> tuple[LinearGaussian, Tensor]:
@@ -320,3 +315,38 @@ def test_a_grid_is_for_one_or_two_latents(latent: int) -> None:
 def test_more_components_than_dimensions_or_points_are_refused(code: int) -> None:
     with pytest.raises(ValueError, match=f"{code} components"):
         PrincipalComponents(torch.randn(3, 9), code)
+
+
+def known_chain() -> tuple[LinearGaussianChain, Tensor]:
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64)
+
+    bottom, top = LinearGaussian(draw(4, 3), draw(4), 0.5), LinearGaussian(draw(3, 2), torch.zeros(3).double(), 0.7)
+    return LinearGaussianChain(bottom, top), draw(6, 4)
+
+
+def test_every_weight_of_the_exact_posterior_of_a_chain_is_log_p_x() -> None:
+    """The posterior runs up and the prior down: an error in either, or in their order, would show."""
+    model, x = known_chain()
+    weights = log_weights(model, x, 50)
+    torch.testing.assert_close(weights, model.log_evidence(x).expand(50, -1), atol=1e-10, rtol=0)
+
+
+@torch.no_grad()
+def test_draws_of_a_chain_have_its_moments() -> None:
+    model, _ = known_chain()
+    z = model.prior().sample((100_000,))
+    z1, z2 = z[:, :3], z[:, 3:]
+    noise = 0.7**2 * torch.eye(3).double()
+    torch.testing.assert_close(torch.cov(z2.T), torch.eye(2).double(), atol=0.03, rtol=0)
+    torch.testing.assert_close(torch.cov(z1.T), model.top.weight @ model.top.weight.T + noise, atol=0.1, rtol=0.03)
+    x = model.likelihood(z).sample()
+    torch.testing.assert_close(
+        MultivariateNormal(x.mean(0), torch.cov(x.T)).log_prob(x[:5]), model.log_evidence(x[:5]), atol=0.05, rtol=0.01
+    )
+
+
+def test_a_top_that_does_not_fit_the_bottom_is_refused() -> None:
+    model, _ = known_chain()
+    with pytest.raises(ValueError, match=r"observed variable is z₁, \[3\], with bias 0; it was given \[4\]"):
+        LinearGaussianChain(model.bottom, model.bottom)

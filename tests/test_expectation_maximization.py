@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vae_course.data.toys import linear_gaussian
-from vae_course.exact import LinearGaussian, NormalMixture, expectation_maximization
+from vae_course.exact.linear_gaussian import LinearGaussian
+from vae_course.exact.mixture import NormalMixture
+from vae_course.inference.expectation_maximization import expectation_maximization
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=60, database=None)
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def data(n: int = 40, observed: int = 4, latent: int = 2) -> Tensor:

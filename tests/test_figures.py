@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
-from vae_course import figures
+from vae_course.exact.grids import quantile_grid
+from vae_course.notebook import diagrams, figures
 
 
 def test_a_mosaic_puts_each_picture_in_its_place() -> None:
@@ -26,7 +27,7 @@ def test_a_mosaic_keeps_colours_last_and_refuses_other_shapes() -> None:
 
 
 def test_the_quantile_grid_steps_through_equal_probabilities() -> None:
-    grid = figures.quantile_grid(7)
+    grid = quantile_grid(7)
     probability = torch.special.ndtr(grid.double())
     expected = (torch.arange(7) + 0.5) / 7
     torch.testing.assert_close(probability[0, :, 0], expected.double(), atol=1e-6, rtol=0)
@@ -48,7 +49,7 @@ def test_every_figure_becomes_a_png() -> None:
 def test_there_is_one_frame_for_each_log_probability(declared: int, frames: int) -> None:
     p = Independent(Normal(torch.zeros(3, 2), torch.ones(3, 2)), declared)
     _, (axes,) = figures.subplots(1, 1, figsize=(4, 4))
-    figures.event_frames(axes, p, "p")
+    diagrams.event_frames(axes, p, "p")
     assert len(axes.patches) == frames == p.log_prob(torch.zeros(3, 2)).numel()
     assert len(axes.lines) == 6
     assert axes.get_title(loc="center") == f"p\nbatch {[3, 2][: 2 - declared]}, event {[3, 2][2 - declared :]}"
@@ -57,12 +58,12 @@ def test_there_is_one_frame_for_each_log_probability(declared: int, frames: int)
 def test_frames_of_other_shapes_are_refused() -> None:
     _, (axes,) = figures.subplots(1, 1, figsize=(4, 4))
     with pytest.raises(ValueError, match=r"draws two axes; this distribution has batch and event \[4\]"):
-        figures.event_frames(axes, Normal(torch.zeros(4), 1.0), "p")
+        diagrams.event_frames(axes, Normal(torch.zeros(4), 1.0), "p")
 
 
 def test_columns_of_boxes_hold_every_text_inside_the_axes() -> None:
     figure, (axes,) = figures.subplots(1, 1, figsize=(8, 4))
-    figures.box_columns(axes, {"I": ["a", "b"], "II": ["c", "d", "e"]}, ["red", "blue"])
+    diagrams.box_columns(axes, {"I": ["a", "b"], "II": ["c", "d", "e"]}, ["red", "blue"])
     assert [text.get_text() for text in axes.texts if text.get_text()] == ["I", "a", "b", "II", "c", "d", "e"]
     figure.canvas.draw()
     inside = axes.get_window_extent()

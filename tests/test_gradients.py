@@ -10,16 +10,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent
 
-from vae_course.distributions import diagonal_normal
-from vae_course.gradients import gradient_draws, leave_one_out, no_baseline, pathwise, score_function
+from vae_course.distributions.families import diagonal_normal
+from vae_course.inference.gradients import gradient_draws, leave_one_out, no_baseline, pathwise, score_function
 
 Baseline = Callable[[Tensor], Tensor]
 TARGET = torch.tensor([1.0, -0.5]).double()
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def cost(z: Tensor) -> Tensor:

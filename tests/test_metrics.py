@@ -10,12 +10,9 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from vae_course.data.images import ImageSet, digits_8x8, split
-from vae_course.metrics import DigitFeatures, frechet_distance, mean_squared_error, principal_angles
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
+from vae_course.evaluation.features import DigitFeatures, frechet_distance
+from vae_course.evaluation.geometry import principal_angles
+from vae_course.evaluation.pictures import mean_squared_error
 
 
 def standard_points(n: int = 200, d: int = 3) -> Tensor:

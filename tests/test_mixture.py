@@ -12,19 +12,11 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from vae_course.exact import (
-    BayesianMixture,
-    NormalMixture,
-    WithPosterior,
-    expectation_maximization,
-    latent_grid,
-    log_joint_by_enumeration,
-)
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
+from vae_course.exact.enumeration import log_joint_by_enumeration
+from vae_course.exact.grids import latent_grid
+from vae_course.exact.mixture import BayesianMixture, NormalMixture
+from vae_course.inference.expectation_maximization import expectation_maximization
+from vae_course.models.views import WithPosterior
 
 
 def spd(components: int, observed: int) -> Tensor:

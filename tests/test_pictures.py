@@ -11,14 +11,9 @@ from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from tests.messages import message
-from vae_course.metrics import error_map, mean_squared_error, peak_signal_to_noise, structural_similarity
+from vae_course.evaluation.pictures import error_map, mean_squared_error, peak_signal_to_noise, structural_similarity
 
 SIZES = [(11, 11), (12, 17), (16, 16), (40, 13)]
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def pictures(n: int = 3, channels: int = 1, size: tuple[int, int] = (13, 16)) -> tuple[Tensor, Tensor]:

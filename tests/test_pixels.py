@@ -22,27 +22,22 @@ from torch.distributions import ContinuousBernoulli, Distribution
 
 from tests.messages import message
 from vae_course.data.images import quantize
-from vae_course.distributions import (
+from vae_course.distributions.families import diagonal_normal
+from vae_course.distributions.pixels import (
     NormalWithLearnedStd,
     continuous_bernoulli,
-    diagonal_normal,
     discretized_logistic,
     grey_categorical,
     normal_with_std,
 )
+from vae_course.distributions.validation import validation
 from vae_course.models.vae import mlp_vae
-from vae_course.objectives import elbo
-from vae_course.training import validation
+from vae_course.objectives.bounds import elbo
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=60, database=None)
 Family = Callable[[Tensor], Distribution]
 
 LOGITS = (-80.0, -20.0, -3.0, -0.21, -0.19, -1e-2, -1e-3, 0.0, 1e-6, 9e-3, 0.011, 0.06, 0.2, 1.0, 12.0, 80.0)
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def draw(*shape: int) -> Tensor:

@@ -16,14 +16,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from tests.messages import message
-from vae_course.metrics import AreaUnderRoc, area_under_roc, cluster_accuracy
+from vae_course.evaluation.ranking import AreaUnderRoc, area_under_roc, cluster_accuracy
 
 Array = NDArray[np.float64]
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def examples(m: int = 20, n: int = 30, shift: float = 1.0, seed: int = 0) -> tuple[Array, NDArray[np.bool_]]:

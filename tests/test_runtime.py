@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from vae_course import runtime
+from vae_course.notebook import runtime
+from vae_course.progress import being_checked
 
-VARIABLES = ("VAE_COURSE_DEVICE", "VAE_COURSE_SEED", "VAE_COURSE_SCALE", "VAE_COURSE_CHECKING")
+SETTINGS = ("VAE_COURSE_DEVICE", "VAE_COURSE_SEED", "VAE_COURSE_SCALE", "VAE_COURSE_BUDGET")
+VARIABLES = (*SETTINGS, "VAE_COURSE_CHECKING")
 
 
 @pytest.fixture(autouse=True)
@@ -34,19 +36,22 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_accelerator")
 def test_nothing_set_is_a_laptop_with_seed_zero(capsys: pytest.CaptureFixture[str]) -> None:
     found = runtime.start()
-    assert found == (torch.device("cpu"), 0, "laptop")
+    assert found == (torch.device("cpu"), 0, "laptop", 1.0)
     assert found.choose(laptop=1, full=2) == 1
     assert "device cpu" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_accelerator")
 def test_the_variables_are_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, value in zip(VARIABLES, ("cpu", " 17 ", "full"), strict=False):
+    for name, value in zip(SETTINGS, ("cpu", " 17 ", "full", "0.25"), strict=True):
         monkeypatch.setenv(name, value)
     found = runtime.start()
-    assert found == (torch.device("cpu"), 17, "full")
+    assert found == (torch.device("cpu"), 17, "full", 0.25)
     assert found.choose(laptop=1, full=2) == 2
-    assert capsys.readouterr().out.endswith("seed 17, scale full\n")
+    assert found.epochs(laptop=1, full=10) == 2
+    assert found.epochs(laptop=80) == 20
+    assert found.epochs(laptop=1) == 1, "never fewer than one"
+    assert capsys.readouterr().out.endswith("seed 17, scale full, trainings × 0.25\n")
     first = torch.rand(3)
     torch.manual_seed(17)
     assert torch.rand(3).equal(first)
@@ -121,6 +126,13 @@ def test_seeding_repeats_every_generator() -> None:
 
 
 def test_a_notebook_knows_whether_it_is_being_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not runtime.being_checked()
+    assert not being_checked()
     monkeypatch.setenv("VAE_COURSE_CHECKING", "1")
-    assert runtime.being_checked()
+    assert being_checked()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "quick", "", "nan", "inf"])
+def test_a_budget_that_is_no_number_above_zero_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAE_COURSE_BUDGET", text)
+    with pytest.raises(ValueError, match=rf"VAE_COURSE_BUDGET={text!r} is not a number above 0"):
+        runtime.budget()

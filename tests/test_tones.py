@@ -26,11 +26,6 @@ from vae_course.data.tones import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def every_tone(begins: int = 1, length: int = 512) -> ToneSet:
     """All pitches and timbres, each with some beginnings drawn at random."""
     pitch, timbre = torch.cartesian_prod(torch.arange(PITCHES), torch.arange(len(TIMBRES))).repeat(begins, 1).T

@@ -12,10 +12,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, StepLR
 
-from vae_course import __version__, training
+from vae_course import __version__
 from vae_course.data.batches import Batches
-from vae_course.training import Player, adam_player, checksum, fit, load, save, step
+from vae_course.distributions.validation import validation
+from vae_course.training import store
+from vae_course.training.loop import Player, adam_player, fit
+from vae_course.training.store import checksum, load, save
 
 Batch = tuple[Tensor, ...]
 
@@ -115,9 +120,22 @@ def test_the_history_has_a_row_an_epoch_and_a_column_a_figure() -> None:
 def test_a_schedule_is_stepped_once_a_batch() -> None:
     model = Scale()
     optimizer = sgd(model, lr=1e-3)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
-    fit([Player(model.loss, optimizer, schedule)], batches(2, 2, 1), epochs=2)
+    asked: list[int] = []
+
+    def halving(optimizer: Optimizer, steps: int) -> LRScheduler:
+        asked.append(steps)
+        return StepLR(optimizer, step_size=1, gamma=0.5)
+
+    fit([Player(model.loss, optimizer, halving)], batches(2, 2, 1), epochs=2)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * 0.5**6)
+    assert asked == [6], "fit counts the steps: epochs times batches"
+
+
+def test_a_schedule_over_an_unknown_number_of_batches_is_refused() -> None:
+    model = nn.Linear(2, 1)
+    player = adam_player(lambda x: model(x).square().sum(1), model, 1e-2)
+    with pytest.raises(TypeError, match="needs the number of steps, and generator has no length"):
+        fit([player], ((torch.ones(3, 2),) for _ in range(3)), epochs=1)
 
 
 def test_an_optimizer_that_calls_its_loss_several_times_is_a_player_too() -> None:
@@ -222,7 +240,7 @@ def test_distributions_validate_on_the_first_batch_only_and_afterwards_as_before
         seen.append(Distribution._validate_args)
         return model.loss(x)
 
-    with training.validation(default):
+    with validation(default):
         fit([Player(loss, sgd(model))], batches(2, 2), epochs=2)
         assert Distribution._validate_args is default
     assert seen == [True, False, False, False]
@@ -302,7 +320,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_partial_one(tmp_path: Path, mo
         filename.write_bytes(b"half a file")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(training, "save_file", full_disk)
+    monkeypatch.setattr(store, "save_file", full_disk)
     with pytest.raises(OSError, match="No space"):
         save(network(1), path)
     assert os.listdir(tmp_path) == ["net.safetensors"]
@@ -409,11 +427,6 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("steps", range(1, 12))
 def test_an_adam_player_takes_any_number_of_steps(steps: int) -> None:
     model = nn.Linear(2, 1)
-    player = adam_player(lambda x: model(x).square().sum(1), model, 1e-2, steps)
-    for _ in range(steps):
-        step(player, (torch.ones(3, 2),))
-
-
-def test_an_adam_player_without_a_step_is_refused() -> None:
-    with pytest.raises(ValueError, match="given 0 steps; it needs at least 1"):
-        adam_player(lambda x: x, nn.Linear(2, 1), 1e-2, 0)
+    player = adam_player(lambda x: model(x).square().sum(1), model, 1e-2)
+    fit([player], [(torch.ones(3, 2),)], epochs=steps)
+    assert player.optimizer.param_groups[0]["lr"] <= 1e-2

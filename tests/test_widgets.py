@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae_course import widgets
 from vae_course.models.vae import mlp_vae
-from vae_course.widgets import codes, drawing
+from vae_course.notebook.widgets import codes, drawing
+from vae_course.notebook.widgets.codes import bottleneck_slider, code_explorer
+from vae_course.notebook.widgets.drawing import drawing_pad
 
 
 def test_the_bottleneck_slider_shows_the_size_chosen() -> None:
     x = torch.rand(4, 1, 6, 6)
-    explorer = widgets.bottleneck_slider({2: torch.rand_like(x), 8: x.clone()}, x)
+    explorer = bottleneck_slider({2: torch.rand_like(x), 8: x.clone()}, x)
     before = explorer.picture.value
     explorer.controls["size"].value = 8
     assert explorer.picture.value != before
@@ -25,7 +26,7 @@ def test_the_bottleneck_slider_shows_the_size_chosen() -> None:
 
 def test_the_bottleneck_slider_refuses_reconstructions_of_another_shape() -> None:
     with pytest.raises(ValueError, match="bottleneck_slider needs reconstructions of shape"):
-        widgets.bottleneck_slider({2: torch.rand(3, 1, 6, 6)}, torch.rand(4, 1, 6, 6))
+        bottleneck_slider({2: torch.rand(3, 1, 6, 6)}, torch.rand(4, 1, 6, 6))
 
 
 def test_the_code_explorer_decodes_the_point_chosen() -> None:
@@ -35,7 +36,7 @@ def test_the_code_explorer_decodes_the_point_chosen() -> None:
         seen.append(code)
         return code.mean().sigmoid().expand(1, 1, 4, 4)
 
-    explorer = widgets.code_explorer(decode, torch.randn(50, 2), torch.arange(50) % 3)
+    explorer = code_explorer(decode, torch.randn(50, 2), torch.arange(50) % 3)
     before = explorer.picture.value
     explorer.controls["first"].value = explorer.controls["first"].max
     explorer.controls["second"].value = explorer.controls["second"].min
@@ -45,12 +46,12 @@ def test_the_code_explorer_decodes_the_point_chosen() -> None:
 
 def test_the_code_explorer_refuses_codes_that_are_no_points_of_the_plane() -> None:
     with pytest.raises(ValueError, match=r"needs codes \[n, 2\]"):
-        widgets.code_explorer(lambda code: code, torch.randn(5, 3), torch.zeros(5))
+        code_explorer(lambda code: code, torch.randn(5, 3), torch.zeros(5))
 
 
 def test_a_static_picture_stands_in_where_no_kernel_answers() -> None:
     x = torch.rand(2, 1, 4, 4)
-    bundle = widgets.bottleneck_slider({1: x}, x)._repr_mimebundle_()
+    bundle = bottleneck_slider({1: x}, x)._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert b64decode(bundle["image/png"]).startswith(b"\x89PNG")
 
@@ -85,7 +86,7 @@ def test_an_empty_pad_has_no_report_and_a_wrong_one_is_refused() -> None:
 
 
 def test_the_pad_draws_anew_when_its_pixels_change() -> None:
-    pad = widgets.drawing_pad(mlp_vae((1, 28, 28), (16,), 3), torch.zeros(1, 28, 28), (-100.0, -80.0))
+    pad = drawing_pad(mlp_vae((1, 28, 28), (16,), 3), torch.zeros(1, 28, 28), (-100.0, -80.0))
     before = pad.picture.value
     drawn = torch.zeros(28, 28)
     drawn[5:20, 14] = 1

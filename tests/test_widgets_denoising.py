@@ -1,4 +1,4 @@
-"""The widgets of lectures 00 and 02: their numbers, that a moved control changes what is shown, and bad input."""
+"""The widgets of the lectures: their numbers, that a moved control changes what is shown, and bad input."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from math import pi, sqrt
 import pytest
 import torch
 
-from vae_course import widgets
-from vae_course.metrics import peak_signal_to_noise
-from vae_course.widgets.denoising import draw_denoised
-from vae_course.widgets.questions import Question, SelfTest
-from vae_course.widgets.self_test import QUESTIONS
+from vae_course.evaluation.pictures import peak_signal_to_noise
+from vae_course.notebook.widgets.denoising import denoising_explorer, draw_denoised
+from vae_course.notebook.widgets.questions import Question, SelfTest
+from vae_course.notebook.widgets.self_test import QUESTIONS, self_test
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.rand(4, 1, 8, 8, generator=GENERATOR)
@@ -30,7 +29,7 @@ def test_the_title_holds_the_ratios_before_and_after() -> None:
 
 @pytest.mark.parametrize(("control", "value"), [("std", 0.9), ("size", 2)])
 def test_every_control_of_the_denoising_explorer_changes_the_picture(control: str, value: float) -> None:
-    explorer = widgets.denoising_explorer(HALVES, X, NOISE)
+    explorer = denoising_explorer(HALVES, X, NOISE)
     before = explorer.picture.value
     explorer.controls[control].value = value
     assert explorer.picture.value != before
@@ -44,11 +43,11 @@ def test_without_noise_the_identity_returns_the_pictures() -> None:
 @pytest.mark.parametrize(("denoisers", "noise"), [({}, NOISE), (HALVES, NOISE[:2])])
 def test_no_denoiser_and_other_noise_are_refused(denoisers: dict, noise: torch.Tensor) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match="give one denoiser at least, and noise of the shape of the pictures"):
-        widgets.denoising_explorer(denoisers, X, noise)
+        denoising_explorer(denoisers, X, noise)
 
 
 def test_a_right_choice_counts_and_a_wrong_one_says_what_to_read() -> None:
-    test = widgets.self_test()
+    test = self_test()
     assert test.score == 0
     assert all(reply.value == "" for reply in test.replies)
     question = test.questions[0]
@@ -95,7 +94,7 @@ def right(start: str) -> str:
 
 
 def test_where_no_kernel_runs_the_choices_unfold() -> None:
-    test = widgets.self_test()
+    test = self_test()
     page = test._repr_mimebundle_()["text/html"]
     assert page.count("<details>") == sum(len(q.replies) for q in QUESTIONS)
     assert len(re.findall("<b>Right.</b>", page)) == len(QUESTIONS)

@@ -12,25 +12,23 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from vae_course import widgets
 from vae_course.data.toys import linear_gaussian
-from vae_course.distributions import diagonal_normal
-from vae_course.exact import EvidenceSplit, LinearGaussian, latent_grid, split_evidence
-from vae_course.figures import subplots
-from vae_course.widgets import Interactive
-from vae_course.widgets.inference import (
+from vae_course.distributions.families import diagonal_normal
+from vae_course.exact.grids import EvidenceSplit, latent_grid, split_evidence
+from vae_course.exact.linear_gaussian import LinearGaussian
+from vae_course.notebook.figures import subplots
+from vae_course.notebook.widgets.inference import (
     draw_elbo_bar,
     draw_gradient_clouds,
     draw_kl_directions,
     draw_split,
+    elbo_bar,
+    gradient_clouds,
     gradients_toward_target,
+    kl_directions,
     normal_at,
 )
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
+from vae_course.notebook.widgets.interactive import Interactive
 
 
 def known_model(n: int = 4) -> tuple[LinearGaussian, Tensor]:
@@ -67,7 +65,7 @@ def test_the_divergences_in_the_titles_are_the_closed_forms_for_a_normal_target(
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 4.0), (4.0, 2.0), (-4.0, 4.0)])
 def test_the_divergences_are_right_wherever_the_sliders_go(mean: float, std: float) -> None:
-    explorer = widgets.kl_directions(normal_at(0.0, 1.0))
+    explorer = kl_directions(normal_at(0.0, 1.0))
     explorer.controls["mean"].value, explorer.controls["std"].value = mean, std
     shown = explorer.draw(mean=explorer.controls["mean"].value, std=explorer.controls["std"].value)
     assert titles(shown) == kl_titles(mean, std, 0.0, 1.0)
@@ -118,7 +116,7 @@ def test_the_bar_says_the_exact_numbers(mean: float, std: float) -> None:
 @pytest.mark.parametrize(("mean", "std"), [(2.5, 2.0), (-2.5, 2.0)])
 def test_the_bar_is_right_wherever_the_sliders_go(mean: float, std: float) -> None:
     model, x = known_model()
-    explorer = widgets.elbo_bar(model, x[0])
+    explorer = elbo_bar(model, x[0])
     assert texts(explorer.draw(mean=mean, std=std)) == split_texts(model, x[0], mean, std)
 
 
@@ -170,13 +168,13 @@ def test_the_titles_of_the_clouds_say_their_spread(distance: float, std: float, 
 
 def an_elbo_bar() -> Interactive:
     model, x = known_model()
-    return widgets.elbo_bar(model, x[0])
+    return elbo_bar(model, x[0])
 
 
 WIDGETS: dict[str, tuple[Callable[[], Interactive], dict[str, float]]] = {
-    "kl_directions": (lambda: widgets.kl_directions(normal_at(0.0, 1.0)), {"mean": 1.0, "std": 0.5}),
+    "kl_directions": (lambda: kl_directions(normal_at(0.0, 1.0)), {"mean": 1.0, "std": 0.5}),
     "elbo_bar": (an_elbo_bar, {"mean": 1.0, "std": 0.5}),
-    "gradient_clouds": (widgets.gradient_clouds, {"distance": 5.0, "std": 2.0, "samples": 10}),
+    "gradient_clouds": (gradient_clouds, {"distance": 5.0, "std": 2.0, "samples": 10}),
 }
 
 
@@ -204,8 +202,8 @@ def test_a_static_picture_stands_in_where_no_kernel_answers(name: str) -> None:
 def test_the_widgets_start_where_they_are_told() -> None:
     model, x = known_model()
     for explorer, start in (
-        (widgets.kl_directions(normal_at(0.0, 1.0), mean=1.5, std=0.4), {"mean": 1.5, "std": 0.4}),
-        (widgets.elbo_bar(model, x[0], mean=-0.5, std=0.3), {"mean": -0.5, "std": 0.3}),
-        (widgets.gradient_clouds(2.0, 0.5, 7), {"distance": 2.0, "std": 0.5, "samples": 7}),
+        (kl_directions(normal_at(0.0, 1.0), mean=1.5, std=0.4), {"mean": 1.5, "std": 0.4}),
+        (elbo_bar(model, x[0], mean=-0.5, std=0.3), {"mean": -0.5, "std": 0.3}),
+        (gradient_clouds(2.0, 0.5, 7), {"distance": 2.0, "std": 0.5, "samples": 7}),
     ):
         assert {name: control.value for name, control in explorer.controls.items()} == pytest.approx(start)

@@ -1,4 +1,4 @@
-"""The widgets of lectures 10 to 13: that a moved control changes the picture, what their titles say, and bad input."""
+"""The widgets of the lectures: that a moved control changes the picture, what their titles say, and bad input."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 import pytest
 import torch
 
-from vae_course import widgets
-from vae_course.distributions import look_up, nearest_code
+from vae_course.distributions.quantised import look_up, nearest_code
 from vae_course.models.conditional import Classes, mlp_conditional_vae
 from vae_course.models.vae import mlp_vae
-from vae_course.widgets import choices, latents
-from vae_course.widgets.interactive import Interactive
+from vae_course.notebook.widgets import choices, latents
+from vae_course.notebook.widgets.choices import codebook_explorer, temperature_explorer
+from vae_course.notebook.widgets.interactive import Interactive
+from vae_course.notebook.widgets.latents import class_and_style_explorer, traversal_explorer
+from vae_course.randomness import seeded
 
 LOGITS = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64)
 COST = torch.tensor([1.0, 0.2, 0.6], dtype=torch.float64)
@@ -20,15 +22,14 @@ POINTS = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
 
 
 def made() -> dict[str, Interactive]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded():
         models = {name: mlp_vae((1, 8, 8), (16,), 3) for name in ("first", "second")}
         conditional = mlp_conditional_vae((1, 8, 8), (16,), 3, 10, Classes(10))
     return {
-        "temperature": widgets.temperature_explorer(LOGITS, COST),
-        "codebook": widgets.codebook_explorer(POINTS),
-        "traversal": widgets.traversal_explorer(models, torch.zeros(1, 8, 8)),
-        "class and style": widgets.class_and_style_explorer(conditional),
+        "temperature": temperature_explorer(LOGITS, COST),
+        "codebook": codebook_explorer(POINTS),
+        "traversal": traversal_explorer(models, torch.zeros(1, 8, 8)),
+        "class and style": class_and_style_explorer(conditional),
     }
 
 
@@ -99,11 +100,11 @@ def test_an_unmoved_traversal_shows_the_reconstruction_from_the_posterior_mean()
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: widgets.temperature_explorer(torch.zeros(4), COST), "three categories"),
-        (lambda: widgets.codebook_explorer(torch.zeros(5, 3)), "points [n, 2]"),
-        (lambda: widgets.traversal_explorer({}, torch.zeros(1, 8, 8)), "equally many latents"),
+        (lambda: temperature_explorer(torch.zeros(4), COST), "three categories"),
+        (lambda: codebook_explorer(torch.zeros(5, 3)), "points [n, 2]"),
+        (lambda: traversal_explorer({}, torch.zeros(1, 8, 8)), "equally many latents"),
         (
-            lambda: widgets.traversal_explorer(
+            lambda: traversal_explorer(
                 {"a": mlp_vae((1, 8, 8), (4,), 2), "b": mlp_vae((1, 8, 8), (4,), 3)}, torch.zeros(1, 8, 8)
             ),
             "equally many latents",

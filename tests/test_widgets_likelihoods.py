@@ -1,4 +1,4 @@
-"""The widgets of lectures 08 and 09: their numbers, that a moved control changes the picture, and bad input."""
+"""The widgets of the lectures: their numbers, that a moved control changes the picture, and bad input."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from vae_course import widgets
 from vae_course.data.finite_elements import Load, compliance, compliance_ratio, optimise
-from vae_course.distributions import diagonal_normal
-from vae_course.metrics import connected_share
-from vae_course.widgets import convolution, layouts, likelihoods
+from vae_course.distributions.families import diagonal_normal
+from vae_course.evaluation.geometry import connected_share
+from vae_course.notebook.widgets import convolution, layouts, likelihoods
+from vae_course.notebook.widgets.convolution import filter_pad
+from vae_course.notebook.widgets.layouts import beam_explorer
+from vae_course.notebook.widgets.likelihoods import likelihood_explorer
 
 LOAD = Load(0.5, 90.0)
 X = (torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 15).round() / 15
@@ -38,7 +40,7 @@ def test_every_family_is_normalised_over_the_values_of_its_pixel(family: str) ->
 
 @pytest.mark.parametrize(("control", "value"), [("family", "Bernoulli"), ("pixel", 0.7), ("std", 0.9)])
 def test_every_control_of_the_likelihood_explorer_changes_the_picture(control: str, value: object) -> None:
-    explorer = widgets.likelihood_explorer(X, 0.5 * X)
+    explorer = likelihood_explorer(X, 0.5 * X)
     before = explorer.picture.value
     explorer.controls[control].value = value
     assert explorer.picture.value != before
@@ -54,7 +56,7 @@ def test_a_draw_in_the_likelihood_explorer_leaves_the_global_generator_alone() -
 
 def test_the_likelihood_explorer_refuses_pictures_of_two_shapes() -> None:
     with pytest.raises(ValueError, match="likelihood_explorer needs two pictures"):
-        widgets.likelihood_explorer(X, X[:, 1:])
+        likelihood_explorer(X, X[:, 1:])
 
 
 def test_a_filter_is_torchs_convolution() -> None:
@@ -65,7 +67,7 @@ def test_a_filter_is_torchs_convolution() -> None:
 
 
 def test_another_kernel_changes_the_picture() -> None:
-    pad = widgets.filter_pad(X)
+    pad = filter_pad(X)
     before = pad.picture.value
     pad.controls["weights"].weights = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert pad.picture.value != before
@@ -81,7 +83,7 @@ def test_a_kernel_that_is_no_square_is_refused(weights: tuple[float, ...]) -> No
 def test_the_filter_pad_refuses_colour_and_small_pictures() -> None:
     for image in (X.expand(3, -1, -1), X[:, :2, :2], X[None]):
         with pytest.raises(ValueError, match="filter_pad needs a grey picture"):
-            widgets.filter_pad(image)
+            filter_pad(image)
 
 
 def test_the_beam_explorer_says_volume_and_compliance_of_what_it_shows() -> None:
@@ -103,7 +105,7 @@ def test_a_slider_of_the_beam_explorer_moves_along_its_direction() -> None:
         return z.sum().sigmoid().expand(1, 1, 4, 8)
 
     start, direction = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 0.0, -2.0])
-    explorer = widgets.beam_explorer(decode, start, {"volume": direction, "load": torch.ones(3)}, lambda z: LOAD)
+    explorer = beam_explorer(decode, start, {"volume": direction, "load": torch.ones(3)}, lambda z: LOAD)
     before = explorer.picture.value
     torch.testing.assert_close(seen[-1][0], start)
     explorer.controls["d0"].value = 1.5
@@ -114,7 +116,7 @@ def test_a_slider_of_the_beam_explorer_moves_along_its_direction() -> None:
 def test_the_beam_explorer_refuses_no_direction_and_one_of_another_shape() -> None:
     for directions in ({}, {"volume": torch.ones(2)}):
         with pytest.raises(ValueError, match=r"beam_explorer needs directions of shape \[3\]"):
-            widgets.beam_explorer(lambda z: torch.ones(1, 1, 4, 8), torch.zeros(3), directions, lambda z: LOAD)
+            beam_explorer(lambda z: torch.ones(1, 1, 4, 8), torch.zeros(3), directions, lambda z: LOAD)
 
 
 def test_the_share_of_the_largest_piece() -> None:

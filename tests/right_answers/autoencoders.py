@@ -1,4 +1,4 @@
-"""Right answers of sheet 01, in different styles."""
+"""Right answers to the sheet autoencoders, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

@@ -1,4 +1,4 @@
-"""Right answers of sheet 02, in different styles."""
+"""Right answers to the sheet autoencoders_at_work, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

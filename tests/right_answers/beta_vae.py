@@ -1,4 +1,4 @@
-"""Right answers of sheet 10, in different styles."""
+"""Right answers to the sheet beta_vae, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

@@ -1,4 +1,4 @@
-"""Right answers of sheet 11, in different styles."""
+"""Right answers to the sheet conditional_vae, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

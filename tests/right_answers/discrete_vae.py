@@ -1,4 +1,4 @@
-"""Right answers of sheet 12, in different styles."""
+"""Right answers to the sheet discrete_vae, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

@@ -1,4 +1,4 @@
-"""Right answers to the sheet on latent variable models, in different styles."""
+"""Right answers to the sheet latent_variable_models, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

@@ -1,4 +1,4 @@
-"""Right answers of sheet 08, in different styles."""
+"""Right answers to the sheet likelihoods_and_evaluation, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

@@ -1,4 +1,4 @@
-"""Right answers of sheet 06, in different styles."""
+"""Right answers to the sheet reparameterization, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

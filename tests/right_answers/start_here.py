@@ -1,4 +1,4 @@
-"""Right answers of sheet 00, in different styles."""
+"""Right answers to the sheet start_here, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

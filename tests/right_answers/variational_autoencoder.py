@@ -1,4 +1,4 @@
-"""Right answers of sheet 07, in different styles."""
+"""Right answers to the sheet variational_autoencoder, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

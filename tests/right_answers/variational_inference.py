@@ -1,4 +1,4 @@
-"""Right answers to the sheet on variational inference, in different styles."""
+"""Right answers to the sheet variational_inference, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python -m vae_course.checkpoints {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
     for name, checksum in COMMANDS[arguments[0]]().items():
-        print(f'    "{name}": "{checksum}",')
+        print(f"{checksum}  {name}")
     return 0
 
 

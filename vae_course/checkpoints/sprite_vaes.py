@@ -14,40 +14,23 @@ from torch import Tensor, nn
 
 from vae_course.data.batches import Batches
 from vae_course.data.sprites import sprites
-from vae_course.disentanglement import mutual_information_gap
+from vae_course.evaluation.disentanglement import mutual_information_gap
 from vae_course.models.vae import VAE, mlp_vae
-from vae_course.objectives import decomposed_elbo, elbo
-from vae_course.training import History, adam_player, fit, load, save
+from vae_course.objectives.bounds import elbo
+from vae_course.objectives.decomposition import decomposed_elbo
+from vae_course.randomness import seeded
+from vae_course.training.loop import History, adam_player, fit
+from vae_course.training.store import load, manifest, save, write_manifest
 
 SpriteLoss = Callable[[VAE, Tensor], Tensor]
 FOLDER = Path(__file__).parent
 COMMAND = "python -m vae_course.checkpoints sprites"
 SEEDS = 5
 LATENT = 8
-HIDDEN = (256, 256)
+HIDDEN = (80, 80)
 BETA = {"VAE": 1.0, "β-VAE": 4.0, "β-TCVAE": 10.0}
 NAMES = {"VAE": "sprites_vae", "β-VAE": "sprites_beta_vae", "β-TCVAE": "sprites_beta_tcvae"}
 EPOCHS, BATCH, RATE = 40, 100, 2e-3
-SHA256: Mapping[str, str] = {
-    "sprites_vae_encoder_0.safetensors": "af204a0c12b84097e4ae5decb19ebd83995836836a4296ce454047635ffb6d43",
-    "sprites_vae_encoder_1.safetensors": "c891c4e09c2e39a3ff0ae4f18a66cc9ccebfddcf8b4d27cc36518e5340d1123d",
-    "sprites_vae_encoder_2.safetensors": "c6934e5539ccb818a887a6766811a8d06fb50ddd4a897e5e23b42e848fdcfeaf",
-    "sprites_vae_encoder_3.safetensors": "d92dd31c51e4049bbcc0bdc919333b5e2377e72207c35c16bd6ce04c696a99be",
-    "sprites_vae_encoder_4.safetensors": "46ed6551178e1c50775b99e5a5a7321ed7d61bdf7873d2620a4373267c650ecc",
-    "sprites_vae_decoder_4.safetensors": "5f0caf099aef7a75a3bda0445a00955e58c0e0d4dc66cfdc2040231486fb75e4",
-    "sprites_beta_vae_encoder_0.safetensors": "023af1b418e74e269ca7287f07e580876631696aae9eae94c9c3bf190f9fb4a9",
-    "sprites_beta_vae_encoder_1.safetensors": "088aacbc5dcf2ac321092d3772be1f571dbfed7f45b4c6c21f4c71d6cfff78bf",
-    "sprites_beta_vae_decoder_1.safetensors": "2d7f80501bf3a058df7f7c8a1b310b62e289d03cc4103006c9319456f7b797d9",
-    "sprites_beta_vae_encoder_2.safetensors": "84c1707a5eb5f3643507b759924d5988a1063def0c03688604a699857a91f927",
-    "sprites_beta_vae_encoder_3.safetensors": "b4efabb0397d9628a354a1fd05b747fd12635c5624510eb51adda30b4b181c0d",
-    "sprites_beta_vae_encoder_4.safetensors": "6a560a1841e8962f1315dbdab8d01a277179dda192a4d3ccd29fb42c503251cf",
-    "sprites_beta_tcvae_encoder_0.safetensors": "6f0b9353122610b04443047a71deb16a8613710eb60c4a77d422ce44eb79e1b4",
-    "sprites_beta_tcvae_encoder_1.safetensors": "0bb5614383975a56f091efb9c619cd8c2f6c582a96f65b663e56ecad14af5f70",
-    "sprites_beta_tcvae_encoder_2.safetensors": "a544b9e34abcea89dcfd87fc927d6c0e42b2615c69757ac2dfc887a0ba10f2c7",
-    "sprites_beta_tcvae_encoder_3.safetensors": "1ecec792ee11a174dbea68bb98967266c702242882ad8f577661fdfc103e3632",
-    "sprites_beta_tcvae_encoder_4.safetensors": "c19ca0ba8c7c9b2546284d69089bf2da9c513f152914437f1c485db0f0b91785",
-    "sprites_beta_tcvae_decoder_4.safetensors": "f90c0112056aa065891886697b4da617878420680d276175d99afac7d793caab",
-}
 
 
 def beta_vae_loss(beta: float) -> SpriteLoss:
@@ -96,7 +79,7 @@ def train_sprite_vae(loss: SpriteLoss, seed: int, epochs: int = EPOCHS) -> tuple
     torch.manual_seed(seed)
     model, images = sprite_vae(), binary_sprites()
     batches = Batches(images, size=BATCH)
-    player = adam_player(lambda x: loss(model, x), model, RATE, epochs * len(batches))
+    player = adam_player(lambda x: loss(model, x), model, RATE)
     return model, fit([player], batches, epochs)
 
 
@@ -127,18 +110,18 @@ def load_sprite_vaes(method: str) -> Stored:
 
 
 def _load(name: str, seed: int) -> VAE:
-    model = sprite_vae().half()
+    model, expected = sprite_vae().half(), manifest(FOLDER)
     encoder, decoder = (f"{name}_{part}_{seed}.safetensors" for part in ("encoder", "decoder"))
-    load(model.encoder, FOLDER / encoder, SHA256[encoder])
-    if decoder in SHA256:
-        load(model.decoder, FOLDER / decoder, SHA256[decoder])
+    load(model.encoder, FOLDER / encoder, expected[encoder])
+    if decoder in expected:
+        load(model.decoder, FOLDER / decoder, expected[decoder])
     else:
         model.decoder = NotStored()
     return model.float().eval()
 
 
 def make_sprite_vaes(folder: Path = FOLDER, epochs: int = EPOCHS) -> dict[str, str]:
-    """Train all fifteen and write them: the name and SHA-256 of each file."""
+    """Train all fifteen and write them, and the manifest: the name and SHA-256 of each file."""
     checksums = {}
     for method, loss in OBJECTIVES.items():
         models = [train_sprite_vae(loss, seed, epochs)[0] for seed in range(SEEDS)]
@@ -149,13 +132,13 @@ def make_sprite_vaes(folder: Path = FOLDER, epochs: int = EPOCHS) -> dict[str, s
             for part, module in parts.items():
                 name = f"{NAMES[method]}_{part}_{seed}.safetensors"
                 checksums[name] = save(module.half(), folder / name, command=COMMAND, epochs=epochs, **made_by)
+    write_manifest(folder, checksums)
     return checksums
 
 
 @torch.no_grad()
 def mean_gap(model: VAE) -> float:
     """The mutual information gap of one draw of z for each sprite, averaged over the factors."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with seeded():
         codes = model.posterior(binary_sprites()).sample()
     return float(mutual_information_gap(codes, sprites().factors).mean())

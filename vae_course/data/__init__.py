@@ -1,3 +1,13 @@
-"""Data: tensors in memory. `images` (digits), `batches` (by index, on the device), `corruptions` (noise, fewer pixels),
-`toys` (known densities), `sprites` (shapes with known factors), `tones` and `signals` (sounds and sensors, computed),
-`beams` (layouts of loaded cantilevers, made by `finite_elements`)."""
+"""Data: tensors in memory.
+
+sets             what all sets of data share
+images           digits, and the sets on request
+batches          shuffled batches by index, on the device
+corruptions      noise, failing pixels, fewer pixels
+toys             small data whose density or factors are known
+sprites          shapes with known factors
+tones            sounds with a known pitch and timbre
+signals          two sensors of a pump, with faults
+beams            layouts of loaded cantilevers, made by `finite_elements`
+finite_elements  plane stress and topology optimisation
+"""

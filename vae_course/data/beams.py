@@ -16,10 +16,9 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,9 +26,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from vae_course import runtime
 from vae_course.data.finite_elements import (
     COARSE,
     ITERATIONS,
@@ -43,6 +40,8 @@ from vae_course.data.finite_elements import (
     make_layouts,
 )
 from vae_course.data.images import data_folder
+from vae_course.data.sets import ExampleSet, Split
+from vae_course.progress import progress
 
 NAME = "generated cantilever beams"
 PARAMETERS = ("volume fraction", "load point", "load angle")
@@ -57,7 +56,7 @@ _DAMAGE = (ValueError, KeyError, TypeError, EOFError, OSError, NotImplementedErr
 
 
 @dataclass(frozen=True)
-class BeamSet:
+class BeamSet(ExampleSet):
     """Layouts as bytes, [n, 1, ny, nx], what was asked of each and what was reached; 255 is solid, row 0 the top.
 
     parameters [n, 3]: volume fraction; load point, 0 (bottom) to 1 (top) of the right edge; angle, degrees in 0 to
@@ -65,7 +64,6 @@ class BeamSet:
     are those of the bytes divided by 255. Raises ValueError for other shapes or number types.
     """
 
-    name: str
     layouts: Tensor
     parameters: Tensor
     compliance: Tensor
@@ -85,13 +83,6 @@ class BeamSet:
                 f"give [{n}, 3], [{n}] and [{n}]."
             )
 
-    def __len__(self) -> int:
-        return len(self.layouts)
-
-    def __getitem__(self, index: Tensor | slice) -> BeamSet:
-        parts = {key: getattr(self, key)[index] for key in ("layouts", "parameters", "compliance", "volume")}
-        return replace(self, **parts)
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Channels, height, width of one layout."""
@@ -106,18 +97,6 @@ class BeamSet:
         """The load that one layout was made for."""
         _, point, angle = self.parameters[index].tolist()
         return Load(point, angle)
-
-    def to(self, device: torch.device | str) -> BeamSet:
-        """The same set on another device."""
-        parts = {key: getattr(self, key).to(device) for key in ("layouts", "parameters", "compliance", "volume")}
-        return replace(self, **parts)
-
-
-class BeamSplit(NamedTuple):
-    """A set to train on and one that training never sees."""
-
-    train: BeamSet
-    held_out: BeamSet
 
 
 def draw_parameters(n: int, ny: int = 24) -> NDArray[np.float32]:
@@ -161,12 +140,8 @@ def _recipe(n: int, nx: int, ny: int, iterations: int) -> str:
 
 def _make(parameters: NDArray[np.float32], nx: int, ny: int, iterations: int, workers: int) -> Arrays:
     chunks = [(rows, nx, ny, iterations) for rows in np.split(parameters, range(CHUNK, len(parameters), CHUNK))]
-    found: list[tuple[NDArray[np.uint8], Array, Array]] = []
-    hidden = runtime.being_checked()
-    with tqdm(total=len(parameters), desc=NAME, unit="beam", delay=1, leave=False, disable=hidden) as bar:
-        for part in _each(chunks, min(workers, len(chunks))):
-            found.append(part)
-            bar.update(len(part[0]))
+    made = _each(chunks, min(workers, len(chunks)))
+    found = [next(made) for _ in progress(range(len(chunks)), unit=f"{CHUNK} beams", name=NAME)]
     layouts, stiffness, volume = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return {
         "layouts": layouts[:, None],
@@ -268,7 +243,7 @@ def twins(parameters: Tensor) -> NDArray[np.intp]:
     return groups
 
 
-def split(beams: BeamSet, held_out: int) -> BeamSplit:
+def split(beams: BeamSet, held_out: int) -> Split[BeamSet]:
     """Hold out `held_out` beams, shuffled by groups of near `twins`, none parted; the same split at every call.
 
     Raises ValueError unless a beam is left on either side and whole groups make up that number.
@@ -291,4 +266,4 @@ def split(beams: BeamSet, held_out: int) -> BeamSplit:
         )
     shuffled = np.random.default_rng(SEED + 1).permutation(len(beams))
     chosen = out[groups[shuffled]]
-    return BeamSplit(beams[torch.from_numpy(shuffled[~chosen])], beams[torch.from_numpy(shuffled[chosen])])
+    return Split(beams[torch.from_numpy(shuffled[~chosen])], beams[torch.from_numpy(shuffled[chosen])])

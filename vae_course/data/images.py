@@ -15,31 +15,30 @@ import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vae_course import runtime
+from vae_course.data.sets import ExampleSet, Split
 
 SPLIT_SEED = 20131220  # the split and the held-out binarization never move with VAE_COURSE_SEED
 MNIST_5K_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class ImageSet(ExampleSet):
     """Pictures in [0, 1], [n, channels, height, width], labels [n], and the name that figures carry.
 
     Raises ValueError for another shape, number type or range, for NaN, and for labels of another length.
     """
 
-    name: str
     images: Tensor
     labels: Tensor
 
@@ -48,27 +47,10 @@ class ImageSet:
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(f"{self.name}: {len(self.images)} pictures came with labels {list(self.labels.shape)}.")
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: Tensor | slice) -> ImageSet:
-        return replace(self, images=self.images[index], labels=self.labels[index])
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Channels, height, width of one picture."""
         return tuple(self.images.shape[1:])
-
-    def to(self, device: torch.device | str) -> ImageSet:
-        """The same set on another device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
-
-
-class Split(NamedTuple):
-    """A set to train on and one that training never sees."""
-
-    train: ImageSet
-    held_out: ImageSet
 
 
 def check_images(images: Tensor) -> None:
@@ -218,7 +200,7 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def split(images: ImageSet, held_out: int) -> Split:
+def split(images: ImageSet, held_out: int) -> Split[ImageSet]:
     """Hold out `held_out` pictures, shuffled, with every class in its share; the same split at every call.
 
     Raises ValueError unless a picture of every class can stand on either side.
@@ -240,7 +222,7 @@ def split(images: ImageSet, held_out: int) -> Split:
     return Split(images[torch.from_numpy(train)], images[torch.from_numpy(test)])
 
 
-def digits(scale: runtime.Scale = "laptop") -> Split:
+def digits(scale: Literal["laptop", "full"] = "laptop") -> Split[ImageSet]:
     """The digits of the lectures: MNIST-5k as 4,000 + 1,000, or at full scale MNIST as 60,000 + 10,000."""
     if scale == "full":
         return Split(from_torchvision("MNIST", train=True), from_torchvision("MNIST", train=False))

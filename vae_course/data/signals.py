@@ -16,13 +16,14 @@ The recipes are ours, not those of any real pump.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import pi
 
 import torch
 from torch import Tensor
 
 from vae_course.data.images import SPLIT_SEED
+from vae_course.data.sets import ExampleSet
 
 LENGTH = 64  # samples
 SENSORS = ("pressure", "flow")
@@ -34,7 +35,7 @@ BURST_NOISE, BURST_LENGTH = 0.15, 10
 
 
 @dataclass(frozen=True)
-class SignalSet:
+class SignalSet(ExampleSet):
     """Signals [n, 2, length], the number of the fault [n] (0: healthy), and the sample at which it begins [n].
 
     A healthy signal has a beginning too, which means nothing.
@@ -42,7 +43,6 @@ class SignalSet:
     Raises ValueError for other shapes.
     """
 
-    name: str
     signals: Tensor
     fault: Tensor
     begin: Tensor
@@ -54,16 +54,6 @@ class SignalSet:
                 f"{self.name}: signals must be [n, 2, length] with a fault and a beginning each; these are "
                 f"{list(self.signals.shape)}, {list(self.fault.shape)} and {list(self.begin.shape)}."
             )
-
-    def __len__(self) -> int:
-        return len(self.signals)
-
-    def __getitem__(self, index: Tensor | slice) -> SignalSet:
-        return replace(self, signals=self.signals[index], fault=self.fault[index], begin=self.begin[index])
-
-    def to(self, device: torch.device | str) -> SignalSet:
-        """The same set on another device."""
-        return replace(self, signals=self.signals.to(device), fault=self.fault.to(device), begin=self.begin.to(device))
 
 
 def healthy_signals(n: int) -> SignalSet:

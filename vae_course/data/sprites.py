@@ -15,15 +15,15 @@ same picture. The idea of such a set: Matthey et al., dSprites (2017).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import pi, sqrt
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vae_course.data.images import SPLIT_SEED
+from vae_course.data.sets import ExampleSet, Split
 
 FACTORS = {"shape": 3, "scale": 4, "rotation": 8, "column": 8, "row": 8}
 COLOURED = FACTORS | {"colour": 6}
@@ -37,13 +37,12 @@ FINE = 8  # points a pixel's side at which a shape is looked up, for smooth edge
 
 
 @dataclass(frozen=True)
-class SpriteSet:
+class SpriteSet(ExampleSet):
     """Pictures as bytes, [n, channels, side, side], and the value of each factor, [n, factors], counted from 0.
 
     Raises ValueError for other shapes or number types.
     """
 
-    name: str
     pictures: Tensor
     factors: Tensor
     names: tuple[str, ...]
@@ -59,12 +58,6 @@ class SpriteSet:
                 f"{self.name}: {len(self.pictures)} sprites came with factors {list(self.factors.shape)}: give "
                 f"[{len(self.pictures)}, {len(self.names)}]."
             )
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: Tensor | slice) -> SpriteSet:
-        return replace(self, pictures=self.pictures[index], factors=self.factors[index])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,17 +75,6 @@ class SpriteSet:
             raise KeyError(f"{self.name} have no factor {name!r}; they have {', '.join(self.names)}.")
         return self.factors[:, self.names.index(name)]
 
-    def to(self, device: torch.device | str) -> SpriteSet:
-        """The same set on another device."""
-        return replace(self, pictures=self.pictures.to(device), factors=self.factors.to(device))
-
-
-class SpriteSplit(NamedTuple):
-    """A set to train on and one that training never sees: no picture is in both."""
-
-    train: SpriteSet
-    held_out: SpriteSet
-
 
 def sprites(side: int = 28) -> SpriteSet:
     """All 6,144 grey sprites, [6144, 1, side, side], in the order of their factors, the last one fastest."""
@@ -100,7 +82,7 @@ def sprites(side: int = 28) -> SpriteSet:
     return SpriteSet("sprites", render(factors, side), factors, tuple(FACTORS))
 
 
-def coloured_sprites(n: int = 6_000, held_out: int = 1_000, side: int = 32) -> SpriteSplit:
+def coloured_sprites(n: int = 6_000, held_out: int = 1_000, side: int = 32) -> Split[SpriteSet]:
     """n sprites to train on and `held_out` others, drawn without repetition from all 36,864; the same at every call.
 
     [n, 3, side, side]. Raises ValueError unless both are at least 1 and there are that many.
@@ -113,7 +95,7 @@ def coloured_sprites(n: int = 6_000, held_out: int = 1_000, side: int = 32) -> S
     order = torch.randperm(len(every), generator=torch.Generator().manual_seed(SPLIT_SEED))
     factors = every[order[: n + held_out]]
     drawn = SpriteSet("coloured sprites", render(factors, side), factors, tuple(COLOURED))
-    return SpriteSplit(drawn[:n], drawn[n:])
+    return Split(drawn[:n], drawn[n:])
 
 
 def all_factors(sizes: Sequence[int]) -> Tensor:

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import pi
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vae_course.data.images import SPLIT_SEED
+from vae_course.data.sets import ExampleSet, Split
 
 RATE = 8_000  # samples a second
 LOWEST = 220.0  # hertz
@@ -32,13 +33,12 @@ POWER = 0.08  # mean square of a tone
 
 
 @dataclass(frozen=True)
-class ToneSet:
+class ToneSet(ExampleSet):
     """Sounds [n, 1, length], pitch [n] in semitones above 220 Hz, timbre [n], both counted from 0.
 
     Raises ValueError for other shapes.
     """
 
-    name: str
     sounds: Tensor
     pitch: Tensor
     timbre: Tensor
@@ -51,25 +51,8 @@ class ToneSet:
                 f"{list(self.sounds.shape)}, {list(self.pitch.shape)} and {list(self.timbre.shape)}."
             )
 
-    def __len__(self) -> int:
-        return len(self.sounds)
 
-    def __getitem__(self, index: Tensor | slice) -> ToneSet:
-        return replace(self, sounds=self.sounds[index], pitch=self.pitch[index], timbre=self.timbre[index])
-
-    def to(self, device: torch.device | str) -> ToneSet:
-        """The same set on another device."""
-        return replace(self, sounds=self.sounds.to(device), pitch=self.pitch.to(device), timbre=self.timbre.to(device))
-
-
-class ToneSplit(NamedTuple):
-    """A set to train on and one with other moments to begin, so that no sound is in both."""
-
-    train: ToneSet
-    held_out: ToneSet
-
-
-def tones(n: int = 3_000, held_out: int = 600, length: int = 512) -> ToneSplit:
+def tones(n: int = 3_000, held_out: int = 600, length: int = 512) -> Split[ToneSet]:
     """n tones to train on and `held_out` others, each with pitch, timbre and beginning drawn at random; always the same.
 
     Raises ValueError for fewer than one of each, or sounds shorter than 256 samples.
@@ -82,7 +65,7 @@ def tones(n: int = 3_000, held_out: int = 600, length: int = 512) -> ToneSplit:
     timbre = torch.randint(len(TIMBRES), (both,), generator=generator)
     begin = torch.rand(both, generator=generator, dtype=torch.float64)
     drawn = ToneSet("generated tones", synthesise(pitch, timbre, begin, length), pitch, timbre)
-    return ToneSplit(drawn[:n], drawn[n:])
+    return Split(drawn[:n], drawn[n:])
 
 
 def frequency(pitch: Tensor) -> Tensor:

@@ -25,7 +25,18 @@ def one_hot_categorical(logits: Tensor) -> Independent[OneHotCategorical]:
 
 
 class _OneHot(OneHotCategorical):
-    """A one-hot categorical that says in one sentence why it has no pathwise gradient."""
+    """A one-hot categorical that says in one sentence what it has no probability for, and why no pathwise gradient."""
+
+    def _validate_sample(self, value: Tensor) -> None:
+        if not bool(((value == 0) | (value == 1)).all() & (value.sum(-1) == 1).all()):
+            raise ValueError(
+                "A categorical over one-hot rows was asked for the probability of other rows: they have none. A relaxed "
+                "posterior has no importance weights beside this prior: take elbo, whose KL is that of the categoricals; or "
+                "the model itself, or its straight_through, whose draws are one-hot; or a relaxed prior (WithPrior)."
+            )
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> _OneHot:
+        return _OneHot(logits=self.logits.expand((*batch_shape, self.logits.shape[-1])))
 
     def rsample(self, sample_shape: Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         raise NotImplementedError(
@@ -53,7 +64,7 @@ def straight_through_categorical(logits: Tensor, temperature: float) -> Independ
     return Independent(_StraightThrough(_positive(temperature, logits), logits), 1)
 
 
-class _StraightThrough(OneHotCategorical):
+class _StraightThrough(_OneHot):
     """A one-hot categorical with a differentiable draw."""
 
     has_rsample = True
@@ -89,10 +100,12 @@ def enumerate_one_hot(variables: int, categories: int, like: Tensor) -> Tensor:
 
     Raises ValueError for more than 100,000 values.
     """
-    if categories**variables > 100_000:
-        raise ValueError(
-            f"{variables} variables of {categories} categories have {categories**variables:,} values; at most 100,000 "
-            "can be enumerated: take a smaller model."
-        )
+    refuse_too_many(f"{variables} variables of {categories} categories", categories**variables)
     numbers = torch.cartesian_prod(*[torch.arange(categories, device=like.device)] * variables)
     return one_hot(numbers.reshape(-1, variables), categories).to(like)
+
+
+def refuse_too_many(what: str, values: int) -> None:
+    """Raise ValueError for more than 100,000 values to be enumerated."""
+    if values > 100_000:
+        raise ValueError(f"{what} have {values:,} values; at most 100,000 can be enumerated: take a smaller model.")

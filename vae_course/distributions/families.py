@@ -1,4 +1,4 @@
-"""Normal and Bernoulli families, a draw with its log-density, and the KL divergences that torch lacks."""
+"""Normal and Bernoulli families, and the KL divergences that torch lacks."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def diagonal_normal(mean: Tensor, std: Tensor | float, event_axes: int = 1) -> I
                 f"A normal distribution was given a standard deviation of {float(std.min()):.4g}; it must be positive: "
                 "let the network return log σ and take exp, or softplus."
             )
+    refuse_few_axes("diagonal_normal", mean, event_axes)
     return Independent(Normal(mean, std.expand_as(mean), validate_args=False), event_axes)
 
 
@@ -44,6 +45,7 @@ def bernoulli(logits: Tensor, event_axes: int = 3) -> Independent[Bernoulli]:
     """
     if Distribution._validate_args:
         _refuse_nan("logits", logits)
+    refuse_few_axes("bernoulli", logits, event_axes)
     return Independent(_BinaryBernoulli(logits=logits), event_axes)
 
 
@@ -72,10 +74,13 @@ class _BinaryBernoulli(Bernoulli):
         return _BinaryBernoulli(self.logits.expand(batch_shape), validate_args=self._validate_args)
 
 
-def sample_with_log_prob(q: Distribution, sample_shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
-    """Reparameterized draws z ~ q and their log-densities log q(z): [*sample, *batch, *event], [*sample, *batch] nats."""
-    z = q.rsample(sample_shape)
-    return z, q.log_prob(z)
+def refuse_few_axes(family: str, parameter: Tensor, event_axes: int) -> None:
+    """Raise ValueError where a parameter has fewer axes than one example is said to have."""
+    if parameter.ndim < event_axes:
+        raise ValueError(
+            f"{family} was given {list(parameter.shape)} for events of {event_axes} axes: give pictures as [..., channels, "
+            "height, width], or say how many axes one example has (event_axes)."
+        )
 
 
 def _refuse_nan(name: str, parameter: Tensor) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, ContinuousBernoulli, Distribution, Independent, Normal, constraints
 from torch.nn.functional import logsigmoid
 
-from vae_course.distributions.families import diagonal_normal
+from vae_course.distributions.families import diagonal_normal, refuse_few_axes
 
 
 class NormalWithLearnedStd(nn.Module):
@@ -70,6 +70,7 @@ def continuous_bernoulli(logits: Tensor, event_axes: int = 3) -> Independent[Con
     With l the logit, log p(x) = l x - log((e^l - 1) / l). Loaiza-Ganem & Cunningham, arXiv:1907.06845, eq. 4 and 5.
     One number a pixel. Its mean is 1 / (1 - e^-l) - 1/l, not λ.
     """
+    refuse_few_axes("continuous_bernoulli", logits, event_axes)
     return Independent(_ContinuousBernoulli(logits=logits), event_axes)
 
 

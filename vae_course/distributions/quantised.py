@@ -15,6 +15,8 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.nn.functional import log_softmax
 
+from vae_course.distributions.discrete import refuse_too_many
+
 
 def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     """argmin_k ‖z − e_k‖² at each position. Van den Oord et al., arXiv:1711.00937, eq. 1.
@@ -72,8 +74,17 @@ class NearestCode(_Field):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """0 where every position holds its nearest code, −∞ elsewhere: [..., batch] nats."""
-        same = (value == self.nearest).flatten(-len(self.grid) - 1).all(-1)
+        return self.log_prob_of_factors(value).sum(-1)
+
+    def log_prob_of_factors(self, value: Tensor) -> Tensor:
+        """0 where a position holds its nearest code, −∞ elsewhere: [..., d, *grid] → [..., positions] nats."""
+        same = (value == self.nearest).all(-len(self.grid) - 1).flatten(-len(self.grid))
         return torch.where(same, 0.0, -torch.inf).to(value.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        """The one z that q allows: [batch, d, *grid]."""
+        return self.nearest
 
     def entropy(self) -> Tensor:
         """0 nats: nothing is drawn."""
@@ -81,11 +92,27 @@ class NearestCode(_Field):
 
 
 class CodeDistribution(_Field):
-    """A prior over fields of codes. Subclasses give `code_log_prob(codes)` and `draw(n)`, both in numbers of codes."""
+    """A prior over fields of codes. Subclasses give `draw(n)`, and `position_log_prob(codes)` or `code_log_prob(codes)`."""
+
+    has_enumerate_support = True
+
+    def position_log_prob(self, codes: Tensor) -> Tensor:
+        """log p of the code at each position, given those before it if it depends on them: int64 [n, *grid] → [n, *grid]."""
+        raise NotImplementedError
 
     def code_log_prob(self, codes: Tensor) -> Tensor:
         """log p of the codes: int64 [n, *grid] → [n] nats."""
-        raise NotImplementedError
+        return self.position_log_prob(codes).flatten(1).sum(1)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """Every field of codes, the last position changing fastest: [K^positions, d, *grid].
+
+        Raises ValueError for more than 100,000.
+        """
+        size, positions = len(self.codebook), prod(self.grid)
+        refuse_too_many(f"{positions} positions of {size} codes", size**positions)
+        numbers = torch.cartesian_prod(*[torch.arange(size, device=self.codebook.device)] * positions)
+        return look_up(numbers.reshape(-1, *self.grid), self.codebook)
 
     def draw(self, n: int) -> Tensor:
         """Codes drawn: int64 [n, *grid]."""
@@ -96,11 +123,21 @@ class CodeDistribution(_Field):
 
         Where two codes have the same vector it counts the first alone.
         """
+        codes, is_code = self._codes(value)
+        log_p = torch.where(is_code.flatten(1).all(1), self.code_log_prob(codes), -torch.inf)
+        return log_p.reshape(value.shape[: value.ndim - len(self.event_shape)])
+
+    def log_prob_of_factors(self, value: Tensor) -> Tensor:
+        """The same position by position, given those before it if it depends on them: [..., d, *grid] → [..., positions]."""
+        codes, is_code = self._codes(value)
+        log_p = torch.where(is_code, self.position_log_prob(codes), -torch.inf)
+        return log_p.reshape(*value.shape[: value.ndim - len(self.event_shape)], -1)
+
+    def _codes(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes nearest to the vectors, and whether the vectors are those codes: [n, *grid] each."""
         fields = value.reshape(-1, *self.event_shape)
         codes = nearest_code(fields, self.codebook)
-        is_code = torch.isclose(look_up(codes, self.codebook), fields).flatten(1).all(1)
-        log_p = torch.where(is_code, self.code_log_prob(codes), -torch.inf)
-        return log_p.reshape(value.shape[: value.ndim - len(self.event_shape)])
+        return codes, torch.isclose(look_up(codes, self.codebook), fields).all(1)
 
     def sample(self, sample_shape: Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Code vectors: [*sample, d, *grid], without gradient."""
@@ -119,10 +156,9 @@ class IndependentCodes(CodeDistribution):
         self.log_p = log_softmax(logits, -1)
         super().__init__(codebook, (), logits.shape[:-1])
 
-    def code_log_prob(self, codes: Tensor) -> Tensor:
-        """log p of the codes: int64 [n, *grid] → [n] nats."""
-        chosen = self.log_p.expand(*codes.shape, -1).gather(-1, codes[..., None])[..., 0]
-        return chosen.flatten(1).sum(1)
+    def position_log_prob(self, codes: Tensor) -> Tensor:
+        """log p of the code at each position: int64 [n, *grid] → [n, *grid] nats."""
+        return self.log_p.expand(*codes.shape, -1).gather(-1, codes[..., None])[..., 0]
 
     def draw(self, n: int) -> Tensor:
         """Codes drawn: int64 [n, *grid]."""
@@ -141,10 +177,10 @@ class AutoregressiveCodes(CodeDistribution):
         self.logits_of = logits_of
         super().__init__(codebook, (), grid)
 
-    def code_log_prob(self, codes: Tensor) -> Tensor:
-        """log p of the codes, one pass of the network: int64 [n, *grid] → [n] nats."""
+    def position_log_prob(self, codes: Tensor) -> Tensor:
+        """log p of each code given those before it, one pass of the network: int64 [n, *grid] → [n, *grid] nats."""
         log_p = log_softmax(self.logits_of(codes), 1)  # [n, K, *grid]
-        return log_p.gather(1, codes[:, None]).flatten(1).sum(1)
+        return log_p.gather(1, codes[:, None])[:, 0]
 
     @torch.no_grad()
     def draw(self, n: int) -> Tensor:

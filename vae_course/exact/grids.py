@@ -1,4 +1,4 @@
-"""The truth by summing: over a grid of one or two latents, or over every value of a discrete latent."""
+"""The truth by integrating over a grid of one or two latents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_course.objectives import GenerativeModel
+from vae_course.distributions.model import GenerativeModel
+from vae_course.distributions.operations import log_prob_each
 
 
 class Grid(NamedTuple):
@@ -43,10 +44,13 @@ def log_evidence_on_grid(model: GenerativeModel, x: Tensor, grid: Grid) -> Tenso
 
 
 def _log_joints(model: GenerativeModel, x: Tensor, z: Tensor) -> Iterator[Tensor]:
-    """log p(x, z) for one x after another at the same latents z [points, *event]: each [points] nats."""
+    """log p(x, z) for one x after another at the same latents z [points, *event]: each [points] nats.
+
+    Raises ValueError where log p(x|z) is not one number for each latent.
+    """
     log_prior, likelihood = model.prior().log_prob(z), model.likelihood(z)
     for one in x:
-        yield likelihood.log_prob(one) + log_prior
+        yield log_prob_each(likelihood, one, log_prior.shape) + log_prior
 
 
 def log_posterior_on_grid(model: GenerativeModel, x: Tensor, grid: Grid) -> Tensor:
@@ -95,12 +99,11 @@ def split_evidence(model: GenerativeModel, x: Tensor, q: Distribution, grid: Gri
     )
 
 
-def log_joint_by_enumeration(model: GenerativeModel, x: Tensor) -> Tensor:
-    """log p(x, z) for every value of a discrete latent: x [batch, *event] → [batch, values] nats.
+def quantile_grid(steps: int) -> Tensor:
+    """A square of latents with equal prior probability between neighbours: [steps, steps, 2].
 
-    log p(x) is its logsumexp over the values. Raises TypeError for a prior that cannot be enumerated.
+    Entry [i, j] is (Φ⁻¹((j + ½)/steps), Φ⁻¹((steps − i − ½)/steps)), Φ the CDF of N(0, 1): the first latent runs
+    along a row, the second upwards. Kingma & Welling, arXiv:1312.6114, figure 4.
     """
-    prior = model.prior()
-    if not prior.has_enumerate_support:
-        raise TypeError(f"Only a discrete latent can be enumerated, and this prior is {type(prior).__name__}.")
-    return torch.stack(list(_log_joints(model, x, prior.enumerate_support())))
+    axis = torch.special.ndtri((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).float()
+    return torch.stack([axis.expand(steps, steps), axis.flip(0)[:, None].expand(steps, steps)], -1)

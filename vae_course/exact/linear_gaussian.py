@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
-from vae_course.distributions import diagonal_normal
+from vae_course.distributions.chain import Chain
+from vae_course.distributions.families import diagonal_normal
 
 
 class LinearGaussian(nn.Module):
@@ -48,10 +49,9 @@ class LinearGaussian(nn.Module):
         mean = torch.linalg.solve(m, self.weight.T @ (x - self.bias)[..., None])[..., 0]  # [batch, latent]
         return MultivariateNormal(mean, precision_matrix=(m / self.std**2).expand(*mean.shape[:-1], *m.shape))
 
-    def evidence(self) -> MultivariateNormal:
-        """p(x) = N(b, WWᵀ + σ² I) (Tipping & Bishop, 1999)."""
-        identity = torch.eye(len(self.bias)).to(self.weight)
-        return MultivariateNormal(self.bias, self.weight @ self.weight.T + self.std**2 * identity)
+    def evidence(self) -> LowRankMultivariateNormal:
+        """p(x) = N(b, WWᵀ + σ² I) (Tipping & Bishop, 1999), factored as many times as there are latents."""
+        return LowRankMultivariateNormal(self.bias, self.weight, (self.std**2).expand_as(self.bias))
 
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x): [batch, observed] → [batch] nats."""
@@ -104,3 +104,44 @@ class LinearGaussian(nn.Module):
             raise ValueError(f"The data lie in {latent} dimensions exactly: σ² is 0 and the likelihood has no maximum.")
         weight = eigenvectors[:, -latent:] * (eigenvalues[-latent:] - variance).sqrt()
         return cls(weight.flip(1), bias, variance.sqrt())
+
+
+class LinearGaussianChain(nn.Module):
+    """p(z₂) = N(0, I), p(z₁|z₂) = N(A z₂, τ² I), p(x|z₁) = N(W z₁ + b, σ² I), with the exact posterior: two levels, one chain.
+
+    The latent is z = (z₁, z₂), [l₁ + l₂]. bottom: W, b and σ, a `LinearGaussian` with l₁ latents; top: A and τ, one whose
+    observed variable is z₁ and whose bias is 0. Raises ValueError where they do not fit, or for another bias.
+    """
+
+    def __init__(self, bottom: LinearGaussian, top: LinearGaussian) -> None:
+        super().__init__()
+        if len(top.bias) != bottom.latent or bool(top.bias.any()):
+            raise ValueError(
+                f"LinearGaussianChain needs a top whose observed variable is z₁, [{bottom.latent}], with bias 0; it was given "
+                f"[{len(top.bias)}] with bias {top.bias.tolist()}."
+            )
+        self.bottom, self.top = bottom, top
+
+    def prior(self) -> Chain:
+        """p(z₂) p(z₁|z₂)."""
+        return Chain(self.top.prior(), self.top.likelihood, event=[self.bottom.latent], swapped=True)
+
+    def likelihood(self, z: Tensor) -> Independent[Normal]:
+        """p(x|z₁). z: [..., l₁ + l₂] → batch [...], event [observed]."""
+        return self.bottom.likelihood(z[..., : self.bottom.latent])
+
+    def posterior(self, x: Tensor) -> Chain:
+        """p(z₁|x) p(z₂|z₁), exactly: z₁ has the prior precision Σ₁⁻¹ with Σ₁ = AAᵀ + τ² I, and x depends on z₂ through z₁."""
+        weight, variance = self.bottom.weight, self.bottom.std**2
+        precision = self.top.evidence().precision_matrix + weight.T @ weight / variance
+        mean = torch.linalg.solve(precision, (x - self.bottom.bias) @ weight / variance, left=False)
+        first = MultivariateNormal(mean, precision_matrix=precision.expand(*mean.shape[:-1], *precision.shape))
+        return Chain(first, self.top.posterior, event=[self.top.latent])
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        """log p(x) = log N(x; b, W Σ₁ Wᵀ + σ² I): [batch, observed] → [batch] nats."""
+        weight, variance = self.bottom.weight, self.bottom.std**2
+        covariance = weight @ self.top.evidence().covariance_matrix @ weight.T
+        noise = variance * torch.eye(len(self.bottom.bias)).to(weight)
+        log_density: Tensor = MultivariateNormal(self.bottom.bias, covariance + noise).log_prob(x)
+        return log_density

@@ -1,5 +1,10 @@
-"""Exercises: `engine` checks an answer and names what is wrong; one further file a sheet."""
+"""Exercises: what checks an answer and names its error.
 
-from vae_course.exercises.engine import Exercise, ExerciseError, Mistake, NotDoneError, check
-
-__all__ = ["Exercise", "ExerciseError", "Mistake", "NotDoneError", "check"]
+exercise   what an exercise is: a reference, cases, wrong answers with their sentences
+engine     is an answer right, and if not, what is wrong
+run        an answer on its cases; when two runs are the same
+slips      small errors made on purpose in a right answer while it runs
+faults     what was done to a right result; what any answer can get wrong
+parts      draws for cases, and builders of wrong answers
+sheets     one file a sheet, under the name of its lecture
+"""

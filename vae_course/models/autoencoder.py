@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vae_course.networks import image_mlps
+from vae_course.networks.multilayer import image_mlps
 
 
 class Autoencoder(nn.Module):

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import one_hot
 
-from vae_course.distributions import bernoulli, diagonal_normal
+from vae_course.distributions.families import bernoulli, diagonal_normal
 from vae_course.models.vae import Family
-from vae_course.networks import mlp
-from vae_course.networks.multilayer import check_pictures
+from vae_course.networks.multilayer import check_pictures, mlp
 
 Describe = Callable[[Tensor], Tensor]
 
@@ -52,11 +51,18 @@ class ConditionalVAE(nn.Module):
         return GivenVAE(self, self.describe(y))
 
 
-class GivenVAE:
-    """A conditional VAE whose conditions are known: prior(), posterior(x), likelihood(z)."""
+class GivenVAE(nn.Module):
+    """A conditional VAE whose conditions are known: prior(), posterior(x), likelihood(z).
+
+    Its parameters and its state are the model's; the conditions are data, and move with it.
+    """
+
+    features: Tensor
 
     def __init__(self, model: ConditionalVAE, features: Tensor) -> None:
-        self.model, self.features = model, features
+        super().__init__()
+        self.model = model
+        self.register_buffer("features", features, persistent=False)
 
     def prior(self) -> Independent[Normal]:
         """p(z) = N(0, I): batch [], event [latent]."""

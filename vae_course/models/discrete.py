@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, OneHotCategorical
 
-from vae_course.distributions import (
-    bernoulli,
-    one_hot_categorical,
-    relaxed_categorical,
-    straight_through_categorical,
-)
+from vae_course.distributions.discrete import one_hot_categorical, relaxed_categorical, straight_through_categorical
+from vae_course.distributions.families import bernoulli
 from vae_course.models.vae import Family
 from vae_course.models.views import WithPosterior
-from vae_course.networks import image_mlps
+from vae_course.networks.multilayer import image_mlps
 
 
 class DiscreteVAE(nn.Module):
@@ -56,11 +53,16 @@ class DiscreteVAE(nn.Module):
 
     def relaxed(self, temperature: float) -> WithPosterior:
         """The model with the softmax relaxation for its posterior: differentiable, and no longer a bound on log p(x)."""
-        return WithPosterior(self, lambda x: relaxed_categorical(self.logits(x), temperature))
+        return WithPosterior(self, partial(self._posterior_from, relaxed_categorical, temperature))
 
     def straight_through(self, temperature: float) -> WithPosterior:
         """The model with one-hot draws and the relaxation's gradient: its ELBO is exact, its gradient is biased."""
-        return WithPosterior(self, lambda x: straight_through_categorical(self.logits(x), temperature))
+        return WithPosterior(self, partial(self._posterior_from, straight_through_categorical, temperature))
+
+    def _posterior_from(
+        self, family: Callable[[Tensor, float], Distribution], temperature: float, x: Tensor
+    ) -> Distribution:
+        return family(self.logits(x), temperature)
 
 
 def mlp_discrete_vae(

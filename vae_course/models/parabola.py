@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from vae_course.distributions import diagonal_normal
+from vae_course.distributions.families import diagonal_normal
 
 
 class Parabola(nn.Module):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vae_course.distributions import bernoulli, diagonal_normal
-from vae_course.networks import convolutional_networks, image_mlps
+from vae_course.distributions.families import bernoulli, diagonal_normal
+from vae_course.networks.convolutional import convolutional_networks
+from vae_course.networks.multilayer import image_mlps
 
 Family = Callable[[Tensor], Distribution]
 

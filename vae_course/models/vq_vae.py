@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae_course.distributions import CodeDistribution, IndependentCodes, NearestCode
+from vae_course.distributions.quantised import CodeDistribution, IndependentCodes, NearestCode
 from vae_course.models.vae import Family
 from vae_course.networks.codebook import Codebook, MovingCodebook
 

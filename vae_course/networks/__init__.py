@@ -1,21 +1,8 @@
-"""Networks: tensors in, tensors out. They know no probability; models take them as arguments."""
+"""Networks: tensors in, tensors out. They know no probability; models take them as arguments.
 
-from vae_course.networks.convolutional import (
-    ConvolutionalDecoder,
-    ConvolutionalEncoder,
-    convolutional_networks,
-    receptive_field,
-)
-from vae_course.networks.multilayer import FromImages, ToImages, count_parameters, image_mlps, mlp
-
-__all__ = [
-    "ConvolutionalDecoder",
-    "ConvolutionalEncoder",
-    "FromImages",
-    "ToImages",
-    "convolutional_networks",
-    "count_parameters",
-    "image_mlps",
-    "mlp",
-    "receptive_field",
-]
+stages          what halves or doubles the sides
+multilayer      multilayer perceptrons, and what lays pictures out for them
+convolutional   encoders and decoders of pictures by halving and doubling
+fields          the same between pictures or sounds and fields of vectors; the masked convolutions of a PixelCNN
+codebook        vectors moved by gradients or by moving averages
+"""

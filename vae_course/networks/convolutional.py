@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from vae_course.networks.multilayer import check_pictures, mlp
+from vae_course.networks.stages import halved, stages
 
 
 class ConvolutionalEncoder(nn.Module):
@@ -25,11 +25,8 @@ class ConvolutionalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.image = tuple(image)
-        layers: list[nn.Module] = []
-        for given, made in pairwise((image[0], *channels)):
-            layers += [nn.Conv2d(given, made, kernel_size=3, stride=2, padding=1), activation()]
         features = prod(smallest(image, channels))
-        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.convolutions = nn.Sequential(*stages(nn.Conv2d, (image[0], *channels), 3, activation), nn.Flatten())
         self.dense = mlp(features, *hidden, outputs, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,9 +54,7 @@ class ConvolutionalDecoder(nn.Module):
         super().__init__()
         self.small = smallest(image, channels)
         self.dense = nn.Sequential(mlp(code, *reversed(hidden), prod(self.small), activation=activation), activation())
-        layers: list[nn.Module] = []
-        for given, made in pairwise((*reversed(channels), image[0])):
-            layers += [nn.ConvTranspose2d(given, made, kernel_size=4, stride=2, padding=1), activation()]
+        layers = stages(nn.ConvTranspose2d, (*reversed(channels), image[0]), 4, activation)
         self.convolutions = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Tensor) -> Tensor:
@@ -98,13 +93,8 @@ def smallest(image: Sequence[int], channels: Sequence[int]) -> tuple[int, int, i
             f"A convolutional network was given pictures {list(image)} and channels {list(channels)}: it needs "
             "[channels, height, width] and at least one number of channels."
         )
-    height, width, times = image[1], image[2], 2 ** len(channels)
-    if height % times or width % times:
-        raise ValueError(
-            f"Pictures of {height} × {width} cannot be halved {len(channels)} times: each side must be divisible by "
-            f"{times}; pad or crop the pictures, or give fewer channels."
-        )
-    return channels[-1], height // times, width // times
+    height, width = halved(image[1:], len(channels))
+    return channels[-1], height, width
 
 
 def receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from vae_course.networks.stages import halved, stages
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
@@ -25,9 +26,7 @@ class FieldEncoder(nn.Module):
     ) -> None:
         super().__init__()
         convolution = _CONVOLUTION[_dimensions(shape, channels)]
-        layers: list[nn.Module] = []
-        for given, made in pairwise((shape[0], *channels)):
-            layers += [convolution(given, made, kernel_size=4, stride=2, padding=1), activation()]
+        layers = stages(convolution, (shape[0], *channels), 4, activation)
         self.shape = tuple(shape)
         self.layers = nn.Sequential(*layers, convolution(channels[-1], d, kernel_size=3, padding=1))
 
@@ -48,9 +47,8 @@ class FieldDecoder(nn.Module):
         super().__init__()
         dimensions = _dimensions(shape, channels)
         transposed = _TRANSPOSED[dimensions]
-        layers: list[nn.Module] = [_CONVOLUTION[dimensions](d, channels[-1], kernel_size=3, padding=1), activation()]
-        for given, made in pairwise((*reversed(channels), shape[0])):
-            layers += [transposed(given, made, kernel_size=4, stride=2, padding=1), activation()]
+        first = [_CONVOLUTION[dimensions](d, channels[-1], kernel_size=3, padding=1), activation()]
+        layers = [*first, *stages(transposed, (*reversed(channels), shape[0]), 4, activation)]
         self.axes = dimensions + 1  # of one example
         self.layers = nn.Sequential(*layers[:-1])
 
@@ -133,10 +131,10 @@ def spread(y: Tensor, like: Tensor) -> Tensor:
 
 def _dimensions(shape: Sequence[int], channels: Sequence[int]) -> int:
     """1 for a sound, 2 for a picture. Raises ValueError for a shape that cannot be halved once for each stage."""
-    times = 2 ** len(channels)
-    if len(shape) not in (2, 3) or not channels or any(side % times for side in shape[1:]):
+    if len(shape) not in (2, 3) or not channels:
         raise ValueError(
-            f"A field network was given the shape {list(shape)} and channels {list(channels)}: it needs [channels, "
-            f"height, width] or [channels, length], each side divisible by {times}, and at least one stage."
+            f"A field network was given the shape {list(shape)} and channels {list(channels)}: it needs [channels, height, "
+            "width] or [channels, length], and at least one stage."
         )
+    halved(shape[1:], len(channels))
     return len(shape) - 1

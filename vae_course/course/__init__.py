@@ -1,0 +1,11 @@
+"""How the course is made and published: what lectures never import, and what may need the dev extras.
+
+catalogue    the one table of the course: parts, lectures in their order, routes
+sources      where the text sources are, and what is measured of them
+references   names of lectures, sections and exercises, which become numbers and links
+build        notebooks from their sources
+readme       the README's tables
+quick        which notebooks have to be run again
+lab          the student's copies of the sheets, and what is said of them
+report       one line an exercise, from what pytest says of a sheet
+"""

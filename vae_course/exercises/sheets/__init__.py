@@ -1,0 +1,1 @@
+"""One file a sheet of exercises, under the name of its lecture."""
