@@ -5,6 +5,7 @@ engine     is an answer right, and if not, what is wrong
 run        an answer on its cases; when two runs are the same
 slips      small errors made on purpose in a right answer while it runs
 faults     what was done to a right result; what any answer can get wrong
-parts      draws for cases, and builders of wrong answers
+parts      draws for cases, answers in named steps from which wrong ones are written
+modules    what a class of modules does, made comparable
 sheets     one file a sheet, under the name of its lecture
 """

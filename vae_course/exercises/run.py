@@ -41,7 +41,7 @@ class Attempt(NamedTuple):
 
 def names_of(exercise: Exercise) -> list[str]:
     """The names of the arguments."""
-    return list(inspect.signature(exercise.reference).parameters)
+    return list(inspect.signature(exercise.prepare(exercise.reference)).parameters)
 
 
 def draw_cases(exercise: Exercise, seed: int) -> list[Arguments]:
@@ -159,6 +159,10 @@ def checked(exercise: Exercise, result: Any, printed: bool) -> list[Tensor]:
 
 
 EXPLAINED: Sequence[tuple[str, str]] = (  # of an exception's text, and what it means; \1, \2: what was found
+    (
+        r"before Module.__init__\(\) call",
+        "call super().__init__() first: a module must be set up before it is given parts",
+    ),
     (r"bitwise_xor", "`^` is not a power in Python: use `**`"),
     (
         r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
@@ -323,12 +327,12 @@ def shape_of(tensor: Tensor) -> str:
 
 def is_(name: str) -> str:
     """The verb for one result or for several."""
-    return "are" if name.endswith("s") else "is"
+    return "are" if name.endswith("s") and not name.startswith("number of") else "is"
 
 
 def has(name: str) -> str:
     """The verb for one result or for several."""
-    return "have" if name.endswith("s") else "has"
+    return "have" if name.endswith("s") and not name.startswith("number of") else "has"
 
 
 def a_or_an(noun: str) -> str:
