@@ -1,4 +1,4 @@
-"""How pytest --nbval-lax reports notebooks: sheets by exercise, lectures up to the first cell that fails."""
+"""How pytest --nbval-lax reports notebooks: lectures up to the first cell that fails, sheets cell by cell."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_course.course.report import (
-    last_error_line,
-    pytest_runtest_makereport,
-    pytest_terminal_summary,
-)
-
-__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
+from vae_course.course.failures import last_error_line
 
 SHEETS = {"my-sheets", "exercises"}
 broken: dict[Path, str] = {}  # a lecture -> the error of its first failing cell

@@ -46,6 +46,7 @@ from vae_course.objectives.decomposition import decomposed_elbo
 from vae_course.randomness import seeded
 from vae_course.training.store import load, save
 
+REAL = torch.float64  # the pretended device of tests/devices changes it
 N = 16  # examples: all binary pictures of 2 × 2 pixels
 
 
@@ -84,14 +85,14 @@ class MixturePrior(nn.Module):
     def __init__(self, components: Callable[[Tensor], Distribution], means: Tensor) -> None:
         super().__init__()
         self.components = components
-        self.means, self.logits = nn.Parameter(means), nn.Parameter(torch.tensor([0.3, -0.3]).double())
+        self.means, self.logits = nn.Parameter(means), nn.Parameter(torch.tensor([0.3, -0.3]).to(REAL))
 
     def forward(self) -> Distribution:
         return MixtureSameFamily(Categorical(logits=self.logits), self.components(self.means))
 
 
 def pictures() -> Tensor:
-    return torch.tensor(list(product([0.0, 1.0], repeat=4)), dtype=torch.float64).reshape(N, 1, 2, 2)
+    return torch.tensor(list(product([0.0, 1.0], repeat=4)), dtype=REAL).reshape(N, 1, 2, 2)
 
 
 def lively(model: Any) -> Any:
@@ -99,7 +100,7 @@ def lively(model: Any) -> Any:
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.mul_(2.0)
-    return model.double()
+    return model.to(REAL)
 
 
 def vq_model() -> VQVAE:
@@ -131,7 +132,7 @@ def convolutional() -> Any:
 
 def conditional() -> Any:
     model = lively(mlp_conditional_vae((1, 2, 2), (6,), 2, 3, Classes(3)))
-    return model.given(CLASSES).double()
+    return model.given(CLASSES.to(torch.get_default_device())).to(REAL)
 
 
 def discrete() -> Any:
@@ -157,8 +158,8 @@ CONTINUOUS = ("plain", "convolutional", "conditional", "chain")
 
 def mixture_for(kind: str) -> Any:
     if kind in CONTINUOUS:
-        return MixturePrior(lambda means: diagonal_normal(means, 0.8), torch.randn(2, 2).double())
-    return MixturePrior(one_hot_categorical, torch.randn(2, 2, 3).double())
+        return MixturePrior(lambda means: diagonal_normal(means, 0.8), torch.randn(2, 2).to(REAL))
+    return MixturePrior(one_hot_categorical, torch.randn(2, 2, 3).to(REAL))
 
 
 def with_prior(kind: str, prior: str, model: Any) -> Any:
@@ -168,17 +169,17 @@ def with_prior(kind: str, prior: str, model: Any) -> Any:
     if prior == "mixture":
         return WithPrior(model, mixture_for(kind))
     if prior == "flow":
-        base = diagonal_normal(torch.zeros(2).double(), 1.0)
-        return WithPrior(model, TransformedDistribution(base, [Coupling().double()]))
+        base = diagonal_normal(torch.zeros(2).to(REAL), 1.0)
+        return WithPrior(model, TransformedDistribution(base, [Coupling().to(REAL)]))
     if prior == "relaxed":
-        return WithPrior(model, relaxed_categorical(torch.zeros(2, 3).double(), 0.7))
-    vectors, network = model.codebook.vectors, nn.Linear(4, 12).double()
+        return WithPrior(model, relaxed_categorical(torch.zeros(2, 3).to(REAL), 0.7))
+    vectors, network = model.codebook.vectors, nn.Linear(4, 12).to(REAL)
     if prior == "table":
-        return WithPrior(model, IndependentCodes(vectors, torch.randn(2, 2, 3).double()))
-    causal = torch.ones(4, 4).tril(-1).double()
+        return WithPrior(model, IndependentCodes(vectors, torch.randn(2, 2, 3).to(REAL)))
+    causal = torch.ones(4, 4).tril(-1).to(REAL)
 
     def logits_of(codes: Tensor) -> Tensor:
-        before = codes.flatten(1).double()[:, None] * causal  # [n, position, what stands before it]
+        before = codes.flatten(1).to(REAL)[:, None] * causal  # [n, position, what stands before it]
         rows: Tensor = torch.stack([network(before[:, i])[:, 3 * i : 3 * i + 3] for i in range(4)], -1)
         fields: Tensor = rows.unflatten(-1, (2, 2))
         return fields

@@ -15,11 +15,16 @@ evaluation      log p(x) with its error, rate and distortion, active units, effe
 checkpoints     small trained models that come with the course
 notebook        what a notebook shows and claims: runtime, claims, figures, widgets
 exercises       what checks an answer and names its error
+grading         a sheet's functions in one process, the verdict in another
 course          how the notebooks are made from their sources and checked
+output          printing to whatever a stream can hold
+processor       what is computed on the processor whatever the device
 progress        progress bars
 randomness      draws that are the same at every call
+refusals        what a measure refuses
+threads         how many threads torch takes
 
-A room imports only from rooms above it in this list (the last two are for all); a name is imported from the file
+A room imports only from rooms above it in this list (the last six are for all); a name is imported from the file
 that defines it. Equations name their source. Bounds are in nats per example unless a docstring says otherwise.
 """
 

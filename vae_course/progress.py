@@ -17,5 +17,10 @@ def being_checked() -> bool:
 
 
 def progress(over: Iterable[T], unit: str, name: str | None = None) -> tqdm[T]:
-    """A bar over an iterable; it appears after two seconds and leaves none."""
-    return tqdm(over, desc=name, unit=unit, delay=2, leave=False, disable=being_checked())
+    """A bar over an iterable; it appears after a second, shows the time left, and leaves nothing."""
+    return tqdm(over, desc=name, unit=unit, delay=1, leave=False, disable=being_checked())
+
+
+def bar(total: int | None, unit: str, name: str | None = None) -> tqdm[int]:
+    """A bar of `total` steps, if their number is known, that its `update()` moves: once a step."""
+    return tqdm(range(0), desc=name, unit=unit, total=total, delay=1, leave=False, disable=being_checked())

@@ -439,8 +439,8 @@ model, n = autoencoders[8], 1000
 with torch.no_grad():
     codes = model.encode(x)  # [n, 8]
 low, high = codes.amin(0), codes.amax(0)
-factor = torch.linalg.cholesky(torch.cov(codes.T))
-mixture = GaussianMixture(10, random_state=run.seed).fit(codes.double().cpu().numpy())
+factor = torch.linalg.cholesky(torch.cov(codes.T).cpu()).to(codes)
+mixture = GaussianMixture(10, random_state=run.seed).fit(codes.cpu().double().numpy())
 draws = {
     "N(0, I)": torch.randn(n, 8, device=run.device),
     "box": low + (high - low) * torch.rand(n, 8, device=run.device),

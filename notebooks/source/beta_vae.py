@@ -131,7 +131,7 @@ def beta_loss(vae, x: Tensor, beta: float) -> Tensor:
 from vae_course.distributions.families import diagonal_normal
 from vae_course.exact.linear_gaussian import LinearGaussian
 
-pixels = torch.nn.functional.avg_pool2d(images, 2).flatten(1).double().cpu()  # [6144, 196]
+pixels = torch.nn.functional.avg_pool2d(images, 2).flatten(1).cpu().double()  # [6144, 196]
 STD = 0.1
 covariance = (pixels - pixels.mean(0)).T @ (pixels - pixels.mean(0)) / len(pixels)
 variances, directions = torch.linalg.eigh(covariance)  # λ ascending
@@ -442,7 +442,7 @@ claim("a few epochs of the β-TCVAE, from the VAE on, more than halve its total 
 # %%
 from vae_course.evaluation.disentanglement import factor_vae_score, mutual_information_gap
 
-perfect = factors.double().cpu()  # each latent is a factor
+perfect = factors.cpu().double()  # each latent is a factor
 eighth_turn = torch.tensor([[1.0, -1.0], [1.0, 1.0]], dtype=torch.float64) / 2**0.5
 rotated = perfect.clone()
 rotated[:, 3:] = perfect[:, 3:] @ eighth_turn  # column and row mixed by 45 degrees

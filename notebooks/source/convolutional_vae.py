@@ -603,7 +603,7 @@ print(
 # %%
 @torch.no_grad()
 def decode(z: Tensor) -> np.ndarray:  # [n, latent] -> densities [n, ny, nx]
-    return beam_vae.likelihood(z.to(run.device).float()).mean[:, 0].cpu().double().numpy()
+    return beam_vae.likelihood(z.float().to(run.device)).mean[:, 0].cpu().double().numpy()
 
 
 with torch.no_grad():

@@ -299,7 +299,7 @@ kinds = {  # family, training pictures, noise drawn at each step, held-out pictu
 }  # fmt: skip
 models, bounds = {}, {}
 for name, (family, images, noise, test, numbers) in kinds.items():
-    epochs = EPOCHS // 2 if name == "categorical" else EPOCHS  # its steps are the longest
+    epochs = (EPOCHS + 1) // 2 if name == "categorical" else EPOCHS  # its steps are the longest
     models[name] = train_vae(family, images, noise, numbers=numbers, epochs=epochs)
     bounds[name] = mean_elbo(models[name], test, samples=3)["elbo"]
 
@@ -872,7 +872,7 @@ def train_bound(k: int, seconds: float):  # -> model, steps, seconds
 
     run_steps(5)  # start-up
     a_step = run_steps(20)[2] / 20
-    return run_steps(round(seconds / a_step))
+    return run_steps(max(1, round(seconds / a_step)))
 
 
 # %%

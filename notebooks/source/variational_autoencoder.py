@@ -252,7 +252,9 @@ titles = {
 for axis, (name, title) in zip(axes, titles.items(), strict=True):
     lines = {part: history[f"{part}, {name}"] for part in ("train", "held out")}
     figures.curves(axis, history["epoch"], lines, title, "epoch", "nats per digit")
-    axis.set_ylim(*((0, None) if name == "kl" else (min(lines["held out"][2:]), None)))
+    axis.set_ylim(
+        *((0, None) if name == "kl" else (min(lines["held out"][2:], default=None), None))
+    )
 figure
 
 # %% [markdown]
@@ -608,7 +610,7 @@ with torch.no_grad():
     }
 distance = {}
 for name, c in known.items():
-    mixture = GaussianMixture(10, random_state=run.seed).fit(c.double().cpu().numpy())
+    mixture = GaussianMixture(10, random_state=run.seed).fit(c.cpu().double().numpy())
     drawn = {
         "N(0, I)": torch.randn(n, LATENT, device=run.device),
         "mixture": torch.from_numpy(mixture.sample(n)[0]).to(c),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from vae_course.checkpoints.sprite_vaes import make_sprite_vaes
+from vae_course.output import say
 
 COMMANDS = {"sprites": make_sprite_vaes}
 
@@ -15,7 +16,7 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python -m vae_course.checkpoints {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
     for name, checksum in COMMANDS[arguments[0]]().items():
-        print(f"{checksum}  {name}")
+        say(f"{checksum}  {name}")
     return 0
 
 

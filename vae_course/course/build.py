@@ -22,10 +22,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from vae_course.course.catalogue import ROOT, catalogue
+from vae_course.course.failures import last_error_line
 from vae_course.course.references import MAP, Resolver, course_map
-from vae_course.course.report import last_error_line
 from vae_course.course.sources import Kind, Notebook, Target, cells_of, length_of, name_of, targets
 from vae_course.exercises.exercise import STUB_MESSAGE
+from vae_course.output import say
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = f'raise NotImplementedError("{STUB_MESSAGE}")'
@@ -141,7 +142,7 @@ def make(target: Target, root: Path = ROOT, again: bool = False) -> None:
     nbformat.write(notebook, unfinished)
     os.replace(unfinished, target.path)
     size = target.path.stat().st_size / 1e6
-    print(f"{target.path.relative_to(root)}: {time.perf_counter() - started:.0f} s, {size:.2f} MB", flush=True)
+    say(f"{target.path.relative_to(root)}: {time.perf_counter() - started:.0f} s, {size:.2f} MB")
 
 
 def keep_outputs(notebook: Notebook, path: Path) -> bool:
@@ -188,7 +189,7 @@ def build(force: bool = False, root: Path = ROOT) -> None:
         if force or not is_current(target, root):
             make(target, root, again=force)
     for outgrown in outgrown_lectures(root):
-        print(outgrown)
+        say(outgrown)
 
 
 def renumber(root: Path = ROOT) -> None:
@@ -200,7 +201,7 @@ def renumber(root: Path = ROOT) -> None:
             goal = wanted.get((path.parent, name_of(path)))
             if goal is None:
                 path.unlink()
-                print(f"{path.relative_to(root)}: removed, the table has no such lecture")
+                say(f"{path.relative_to(root)}: removed, the table has no such lecture")
             elif goal != path:
                 aside = path.with_suffix(".moving")
                 path.rename(aside)

@@ -15,6 +15,7 @@ import nbformat
 
 from vae_course.course.catalogue import ROOT
 from vae_course.course.sources import targets
+from vae_course.output import say
 
 PASSED = ".venv/passed.json"
 NBVAL = (
@@ -73,9 +74,8 @@ def run_changed(root: Path = ROOT) -> int:
     known: dict[str, str] = json.loads(store.read_text()) if store.is_file() else {}
     now = {t.path.relative_to(root).as_posix(): fingerprint(t.path, root) for t in targets(root) if t.executed}
     changed = [path for path, mark in now.items() if known.get(path) != mark]
-    print(
+    say(
         f"{len(changed)} of {len(now)} notebooks changed, or what they import: {', '.join(changed) or 'none'}",
-        flush=True,
     )
     if not changed:
         return 0

@@ -10,6 +10,7 @@ import nbformat
 from vae_course.course.catalogue import ROOT, Lecture, catalogue
 from vae_course.course.references import Resolver
 from vae_course.course.sources import Kind, Target, exercises_of, stated_minutes
+from vae_course.output import say
 
 MARKS = {
     name: (f"<!-- {name}: made from notebooks/course.toml -->", f"<!-- end of {name} -->")
@@ -34,7 +35,7 @@ def write(root: Path = ROOT) -> None:
     text = path.read_text(encoding="utf-8")
     if (made := with_tables(text, root)) != text:
         path.write_text(made, encoding="utf-8")
-        print("README.md: tables written")
+        say("README.md: tables written")
 
 
 def lectures(root: Path = ROOT) -> str:

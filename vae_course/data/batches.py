@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from vae_course.refusals import refuse_no_tensor
+
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -17,10 +19,12 @@ class Batches:
     `augment(first, generator)` is applied to the first tensor of each batch, drawn anew every time.
     `seed=None` takes a seed from torch's global generator; the order then depends on nothing else.
 
-    Raises ValueError for no tensor, tensors of different lengths, no examples, or size < 1.
+    Raises TypeError for what is no tensor, ValueError for none, tensors of different lengths, no examples, or size < 1.
     """
 
     def __init__(self, *tensors: Tensor, size: int, seed: int | None = None, augment: Augment | None = None) -> None:
+        for tensor in tensors:
+            refuse_no_tensor("Batches", tensor)
         lengths = {len(tensor) for tensor in tensors}
         if len(lengths) != 1:
             raise ValueError(f"Batches needs tensors of one common length; it was given lengths {sorted(lengths)}.")

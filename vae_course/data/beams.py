@@ -41,6 +41,7 @@ from vae_course.data.finite_elements import (
 )
 from vae_course.data.images import data_folder
 from vae_course.data.sets import ExampleSet, Split
+from vae_course.processor import to_float64
 from vae_course.progress import progress
 
 NAME = "generated cantilever beams"
@@ -231,7 +232,7 @@ def twins(parameters: Tensor) -> NDArray[np.intp]:
     Near twins have the same load point, volume fractions within 0.01 and angles within 2.5 degrees, either as they
     are or one of them in the mirror: point p to 1 - p, angle a to 180 - a. An angle and its opposite are one load.
     """
-    rows = parameters.detach().cpu().double().numpy()
+    rows = to_float64(parameters).numpy()
     mirrored = np.stack([rows[:, 0], 1 - rows[:, 1], 180 - rows[:, 2]], 1)
     near = np.zeros((len(rows), len(rows)), dtype=bool)
     for other in (rows, mirrored):

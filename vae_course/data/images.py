@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import os
 import socket
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -139,8 +140,19 @@ _DAMAGE = (ValueError, AssertionError, EOFError, KeyError, TypeError, gzip.BadGz
 
 
 def data_folder() -> Path:
-    """Where full sets are looked for: `VAE_COURSE_DATA`, or `~/.cache/vae_course`."""
-    return Path(os.environ.get("VAE_COURSE_DATA") or Path.home() / ".cache" / "vae_course").expanduser()
+    """Where full sets are looked for: `VAE_COURSE_DATA`, or `~/.cache/vae_course`; the temporary folder where nobody has a home.
+
+    Raises RuntimeError for a `VAE_COURSE_DATA` that begins with ~ where no home folder is known.
+    """
+    named = os.environ.get("VAE_COURSE_DATA")
+    try:
+        return Path(named).expanduser() if named else Path.home() / ".cache" / "vae_course"
+    except RuntimeError:
+        if named:
+            raise RuntimeError(
+                f"VAE_COURSE_DATA is {named!r}, but no home folder is known here: give the whole path, without ~."
+            ) from None
+        return Path(tempfile.gettempdir()) / "vae_course"
 
 
 def from_torchvision(name: str, *, train: bool, download: bool = False, timeout: float = 20.0) -> ImageSet:

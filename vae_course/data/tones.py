@@ -19,6 +19,8 @@ from torch import Tensor
 
 from vae_course.data.images import SPLIT_SEED
 from vae_course.data.sets import ExampleSet, Split
+from vae_course.processor import to_float64
+from vae_course.refusals import refuse_unusable
 
 RATE = 8_000  # samples a second
 LOWEST = 220.0  # hertz
@@ -105,8 +107,12 @@ def listen(sounds: Tensor) -> Heard:
 
     sounds: [n, 1, length]. The spectrum is that of the sound under a Hann window, on a grid finer than 1 Hz; the
     strengths are fitted by least squares. For tones of this module it gives the pitch within a tenth of a semitone.
+    Raises ValueError for another shape, numbers that are not finite.
     """
-    x = sounds[:, 0].cpu().double()
+    if sounds.ndim != 3 or sounds.shape[1] != 1:
+        raise ValueError(f"listen was given sounds {list(sounds.shape)}: it needs [n, 1, length].")
+    refuse_unusable("listen", sounds=sounds)
+    x = to_float64(sounds[:, 0])
     window = torch.hann_window(x.shape[1], periodic=False, dtype=torch.float64, device=x.device)
     points = 16_384
     spectrum = torch.fft.rfft(x * window, n=points).abs()

@@ -22,17 +22,13 @@ def diagonal_normal(mean: Tensor, std: Tensor | float, event_axes: int = 1) -> I
     """N(mean, diag(std²)), independent along the last `event_axes` axes.
 
     mean: [..., *event]; std: the same shape, or one that broadcasts to it.
-    While distributions validate (torch's default), raises ValueError if a standard deviation is not positive, or if a
-    parameter is NaN.
+    While distributions validate (torch's default), raises ValueError if a standard deviation is not positive and finite, or
+    if a parameter is NaN.
     """
     std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
     if Distribution._validate_args:
         _refuse_nan("mean", mean)
-        if not bool((std > 0).all()):
-            raise ValueError(
-                f"A normal distribution was given a standard deviation of {float(std.min()):.4g}; it must be positive: "
-                "let the network return log σ and take exp, or softplus."
-            )
+        _refuse_std(std)
     refuse_few_axes("diagonal_normal", mean, event_axes)
     return Independent(Normal(mean, std.expand_as(mean), validate_args=False), event_axes)
 
@@ -89,6 +85,24 @@ def _refuse_nan(name: str, parameter: Tensor) -> None:
             f"The {name} given to a distribution has NaN in {int(parameter.isnan().sum())} of {parameter.numel()} places: "
             "training has diverged or the input held NaN; look at the input, then lower the learning rate."
         )
+
+
+def _refuse_std(std: Tensor) -> None:
+    _refuse_nan("standard deviation", std)
+    if bool(((std > 0) & std.isfinite()).all()):
+        return
+    least, most = std.min().item(), std.max().item()
+    if least < 0:
+        wrong, advice = least, "let the network return log σ and take exp, or softplus"
+    else:
+        wrong = least if least == 0 else most
+        advice = (
+            "if it is exp(log σ), then log σ is far from 0, as it is for data far from 0: scale them to [0, 1], or to mean 0 and "
+            "deviation 1"
+        )
+    raise ValueError(
+        f"A normal distribution was given a standard deviation of {wrong:.4g}; it must be positive and finite: {advice}."
+    )
 
 
 def _as_multivariate(p: Independent[Normal]) -> MultivariateNormal:

@@ -16,6 +16,7 @@ from torch.distributions import Distribution, constraints, register_kl
 from torch.nn.functional import log_softmax
 
 from vae_course.distributions.discrete import refuse_too_many
+from vae_course.processor import to_float64
 
 
 def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
@@ -204,7 +205,7 @@ def perplexity(codes: Tensor, size: int) -> Tensor:
     codes: int64 of any shape; give those of a whole epoch: a batch holds too few to show what is in use.
     Raises ValueError for codes outside 0 … size − 1.
     """
-    p = code_counts(codes, size).cpu().double()
+    p = to_float64(code_counts(codes, size))
     p = p / p.sum()
     return torch.exp(-torch.xlogy(p, p).sum())
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vae_course.distributions.model import LatentVariableModel, part
 from vae_course.objectives.bounds import elbo
+from vae_course.processor import to_float64
+from vae_course.refusals import refuse_no_examples, refuse_unusable
 
 
 class RateDistortion(NamedTuple):
@@ -29,8 +31,7 @@ def rate_distortion(model: LatentVariableModel, x: Tensor, samples: int = 1, chu
     """
     if samples < 1:
         raise ValueError(f"rate_distortion was asked for {samples} samples; it needs at least 1.")
-    if len(x) == 0:
-        raise ValueError("A bound was asked for no examples: give x [n, *event] with at least one.")
+    refuse_no_examples("A bound", x)
     parts = []
     for start in range(0, len(x), chunk):
         rows = slice(start, start + chunk)
@@ -45,7 +46,7 @@ def mean_elbo(model: LatentVariableModel, x: Tensor, samples: int = 1, chunk: in
 
     Returns {"elbo", "log_likelihood", "kl"}. Raises as `rate_distortion` does.
     """
-    rate, distortion = (float(term.cpu().double().mean()) for term in rate_distortion(model, x, samples, chunk))
+    rate, distortion = (float(to_float64(term).mean()) for term in rate_distortion(model, x, samples, chunk))
     return {"elbo": -distortion - rate, "log_likelihood": -distortion, "kl": rate}
 
 
@@ -55,10 +56,11 @@ def bits_per_dimension(log_p: Tensor, dimensions: int, levels: int = 1) -> Tenso
     levels: 1 where log p is a log-probability of grey levels. For the log-density of a dequantised picture
     x = (k + u) / L, u ~ U[0, 1), give L: by Jensen, the mean of b over u is then at least the bits of the grey levels
     themselves. Theis, van den Oord & Bethge, arXiv:1511.01844, section 3.1.
-    Raises ValueError for fewer than one dimension or level.
+    Raises ValueError for fewer than one dimension or level, or numbers that are not finite.
     """
     if dimensions < 1 or levels < 1:
         raise ValueError(
             f"bits_per_dimension was given {dimensions} dimensions and {levels} levels; both must be >= 1."
         )
+    refuse_unusable("bits_per_dimension", log_p=log_p.flatten())
     return -(log_p / dimensions - log(levels)) / log(2)

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from vae_course.processor import to_float64
+from vae_course.refusals import refuse_unusable
+
 
 def binned(codes: Tensor, bins: int = 20) -> Tensor:
     """Each column cut into `bins` intervals of equal width between its least and its greatest value: [n, m] → int64 [n, m].
@@ -14,6 +17,7 @@ def binned(codes: Tensor, bins: int = 20) -> Tensor:
     """
     if codes.ndim != 2 or bins < 1:
         raise ValueError(f"binned was given codes {list(codes.shape)} and {bins} bins; it needs [n, latents] and >= 1.")
+    refuse_unusable("binned", codes=codes)
     low, high = codes.amin(0), codes.amax(0)
     relative = (codes - low) / (high - low).clamp(min=torch.finfo(codes.dtype).tiny)
     return (relative * bins).long().clamp(max=bins - 1)
@@ -52,10 +56,11 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, bins: int = 20) -> Te
 
     codes: [n, latents >= 2] draws of z; factors: int64 [n, factors] → [factors]. 1 for a code that holds each factor
     in one latent alone and whole; 0 for a rotated copy that spreads it evenly over two, and for a constant code.
-    Raises ValueError for fewer than two latents, or a factor that does not vary.
+    Raises ValueError for fewer than two latents, a factor that does not vary, numbers that are not finite, unequal lengths.
     """
     if codes.ndim != 2 or codes.shape[1] < 2:
         raise ValueError(f"The mutual information gap needs codes [n, 2 or more latents], not {list(codes.shape)}.")
+    refuse_unusable("The mutual information gap", codes=codes, factors=factors)
     h = entropy(factors)
     if not bool((h > 0).all()):
         raise ValueError("The mutual information gap is undefined for a factor that does not vary: leave it out.")
@@ -74,10 +79,17 @@ def factor_vae_score(
 
     codes: [n, latents], means of q(z|x), as published; factors: int64 [n, factors]. Latents whose variance is below a
     hundredth of the largest do not vote. Returns 0 for codes that do not vary.
-    Raises ValueError for fewer than two votes.
+    Raises ValueError for fewer than two votes, numbers that are not finite, or unequal lengths.
     """
     if votes < 2:
         raise ValueError(f"factor_vae_score was asked for {votes} votes; one half fits and the other measures: give 2.")
+    if codes.ndim != 2 or factors.ndim != 2 or factors.is_floating_point():
+        raise ValueError(
+            f"factor_vae_score was given codes {list(codes.shape)} and factors {list(factors.shape)} of type {factors.dtype}: "
+            "it needs codes [n, latents] and factors [n, factors], whole numbers."
+        )
+    refuse_unusable("factor_vae_score", codes=codes, factors=factors)
+    codes, factors = to_float64(codes), factors.cpu()  # many small steps, of which each would wait for a device
     overall = codes.var(0)
     active = overall > 0.01 * overall.max()
     if not bool(active.any()):
@@ -85,7 +97,7 @@ def factor_vae_score(
     scaled = codes[:, active] / overall[active].sqrt()
 
     def draw(high: int, size: int) -> Tensor:
-        return torch.randint(high, (size,), generator=generator).to(codes.device)
+        return torch.randint(high, (size,), generator=generator, device=generator.device).cpu()
 
     fixed = draw(factors.shape[1], votes)
     least = torch.empty_like(fixed)
@@ -100,6 +112,6 @@ def factor_vae_score(
 
 
 def _indicators(a: Tensor) -> Tensor:
-    """1 where an example has a value: int64 [n, k] → float64 [k, values, n]."""
+    """1 where an example has a value: int64 [n, k] → float64 [k, values, n], on the processor."""
     values = torch.arange(int(a.max()) + 1, device=a.device)
-    return (a.T[:, None] == values[:, None]).double()
+    return to_float64(a.T[:, None] == values[:, None])

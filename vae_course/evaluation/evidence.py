@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log
 from typing import Any, NamedTuple
 
@@ -13,7 +14,9 @@ from torch.utils._pytree import tree_leaves
 from vae_course.distributions.model import LatentVariableModel, part
 from vae_course.distributions.validation import validation
 from vae_course.objectives.bounds import log_weights
+from vae_course.progress import bar
 from vae_course.randomness import seeded
+from vae_course.refusals import refuse_no_examples
 
 
 class LogEvidence(NamedTuple):
@@ -37,8 +40,7 @@ def log_evidence(model: LatentVariableModel, x: Tensor, samples: int, memory: in
     """
     if samples < 2:
         raise ValueError(f"log_evidence was asked for {samples} samples; an estimate with an error needs at least 2.")
-    if len(x) == 0:
-        raise ValueError("log_evidence was given no examples: give x [batch, *event] with at least one.")
+    refuse_no_examples("log_evidence", x)
     of_draw, of_example = widths(model, x)
     draws = max(1, min(samples, memory // of_draw))  # per chunk of one example
     examples = max(1, memory // max(draws * of_draw, of_example))
@@ -46,9 +48,11 @@ def log_evidence(model: LatentVariableModel, x: Tensor, samples: int, memory: in
     chunks = [slice(start, start + examples) for start in range(0, len(x), examples)]
     for rows in chunks:
         log_weights(part(model, rows), x[rows], 1)  # refuses what the families refuse
-    with validation(False):
+    steps = len(chunks) * -(-samples // draws)
+    with validation(False), bar(steps, "chunk", "log p(x)") as shown:
         for rows in chunks:
-            found.value[rows], found.standard_error[rows] = _log_evidence(part(model, rows), x[rows], samples, draws)
+            estimate = _log_evidence(part(model, rows), x[rows], samples, draws, shown.update)
+            found.value[rows], found.standard_error[rows] = estimate
     return found
 
 
@@ -83,13 +87,16 @@ class _Sizes(TorchDispatchMode):
         return made
 
 
-def _log_evidence(model: LatentVariableModel, x: Tensor, samples: int, draws: int) -> LogEvidence:
+def _log_evidence(
+    model: LatentVariableModel, x: Tensor, samples: int, draws: int, tick: Callable[[], object]
+) -> LogEvidence:
     log_sum = x.new_full((len(x),), -torch.inf)  # log Σ w
     log_squares = log_sum.clone()  # log Σ w²
     for start in range(0, samples, draws):
         log_w = log_weights(model, x, min(draws, samples - start))  # [draws, batch]
         log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
         log_squares = torch.logaddexp(log_squares, (2 * log_w).logsumexp(0))
+        tick()
     relative_second_moment = (log_squares - 2 * log_sum + log(samples)).exp()  # mean(w²) / mean(w)², at least 1
     standard_error = ((relative_second_moment - 1).clamp(min=0) / (samples - 1)).sqrt()
     return LogEvidence(log_sum - log(samples), standard_error)

@@ -11,7 +11,9 @@ from torch.nn.functional import cross_entropy
 from vae_course.data.batches import Batches
 from vae_course.data.images import SPLIT_SEED, ImageSet, shift
 from vae_course.networks.multilayer import FromImages, mlp
+from vae_course.processor import to_float64
 from vae_course.randomness import seeded
+from vae_course.refusals import refuse_unusable
 from vae_course.training.loop import adam_player, fit
 
 
@@ -20,13 +22,14 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
     |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)   (Dowson & Landau, 1982).
     It is biased upwards by an amount that falls about as 1/n: compare only sets of equal size.
-    Raises ValueError for fewer points than dimensions + 1, or for sets of different sizes.
+    Raises ValueError for fewer points than dimensions + 1, for sets of different sizes, or numbers that are not finite.
     """
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"Compare sets of equal size: these are {list(a.shape)} and {list(b.shape)}.")
     if len(a) <= a.shape[1]:
         raise ValueError(f"{len(a)} points in {a.shape[1]} dimensions have no full covariance; give more points.")
-    a, b = a.detach().cpu().double(), b.detach().cpu().double()
+    refuse_unusable("The Fréchet distance", a=a, b=b)
+    a, b = to_float64(a), to_float64(b)
     covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
     # Σ₁Σ₂ is similar to a positive semi-definite matrix: its eigenvalues are real and not negative.
     eigenvalues = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp(min=0)

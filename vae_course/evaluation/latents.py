@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent, OneHotCategorical, kl
 from vae_course.distributions.draws import draw, name_of
 from vae_course.distributions.model import LatentVariableModel, part
 from vae_course.distributions.operations import log_prior, log_prob_of_factors
+from vae_course.refusals import refuse_no_examples
 
 
 @torch.no_grad()
@@ -19,8 +20,7 @@ def posterior_means(model: LatentVariableModel, x: Tensor, chunk: int = 1_000) -
 
     Raises NotImplementedError for a q whose mean has no closed form, ValueError for no examples.
     """
-    if len(x) == 0:
-        raise ValueError("posterior_means was given no examples: give x [n, *event] with at least one.")
+    refuse_no_examples("posterior_means", x)
     means = []
     for start in range(0, len(x), chunk):
         rows = slice(start, start + chunk)
@@ -39,6 +39,7 @@ def active_units(model: LatentVariableModel, x: Tensor, threshold: float = 0.01)
 
     Burda et al., arXiv:1509.00519, section 5.2. Raises ValueError for fewer than 2 examples, and as `posterior_means`.
     """
+    refuse_no_examples("active_units", x)
     if len(x) < 2:
         raise ValueError(f"active_units was given {len(x)} examples; a variance over x needs at least 2.")
     return posterior_means(model, x).var(0) > threshold
@@ -53,8 +54,7 @@ def kl_per_latent(model: LatentVariableModel, x: Tensor, chunk: int = 1_000) -> 
     from −10 to 10, or over the categories: what latent j costs beside the others, which does not add up to that term.
     Raises TypeError for a q that does not factorise, ValueError for no examples.
     """
-    if len(x) == 0:
-        raise ValueError("kl_per_latent was given no examples: give x [n, *event] with at least one.")
+    refuse_no_examples("kl_per_latent", x)
     total = torch.zeros(())
     for start in range(0, len(x), chunk):
         rows = slice(start, start + chunk)

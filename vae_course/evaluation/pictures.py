@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
+from vae_course.refusals import refuse_unusable
+
 
 def mean_squared_error(reconstruction: Tensor, x: Tensor) -> float:
     """The squared error of a pixel, averaged over pixels and pictures (unit: grey level squared).
 
-    Raises ValueError if the shapes differ or the numbers are not floating point.
+    Raises ValueError if the shapes differ, the numbers are not floating point or not finite, or there are none.
     """
     _check_shapes(reconstruction, x)
+    refuse_unusable("mean_squared_error", reconstruction=reconstruction, x=x)
     return float((reconstruction - x).detach().square().mean())
 
 
@@ -88,3 +91,5 @@ def _check_shapes(reconstruction: Tensor, x: Tensor) -> None:
         )
     if reconstruction.shape != x.shape:
         raise ValueError(f"A reconstruction {list(reconstruction.shape)} was compared with pictures {list(x.shape)}.")
+    if len(x):
+        refuse_unusable("A measure of pictures", reconstruction=reconstruction, x=x)

@@ -83,7 +83,9 @@ def cluster_accuracy(clusters: Tensor, labels: Tensor) -> float:
         )
     if min(int(clusters.min()), int(labels.min())) < 0:
         raise ValueError("cluster_accuracy was given negative numbers of clusters or classes: count from 0.")
-    together = torch.zeros(int(clusters.max()) + 1, int(labels.max()) + 1, dtype=torch.int64)
-    together.index_put_((clusters.cpu(), labels.cpu()), torch.ones((), dtype=torch.int64), accumulate=True)
+    together = torch.zeros(int(clusters.max()) + 1, int(labels.max()) + 1, dtype=torch.int64, device="cpu")
+    together.index_put_(
+        (clusters.cpu(), labels.cpu()), torch.ones((), dtype=torch.int64, device="cpu"), accumulate=True
+    )
     rows, columns = linear_sum_assignment(together.numpy(), maximize=True)
     return float(together[rows, columns].sum() / len(labels))

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from vae_course.distributions.model import GenerativeModel
 from vae_course.distributions.operations import log_prob_each
+from vae_course.processor import on_processor
 
 
 class Grid(NamedTuple):
@@ -75,7 +76,7 @@ def kl_on_grid(log_q: Tensor, log_p: Tensor, grid: Grid) -> Tensor:
     Exact up to the grid, which must reach beyond q and be finer than it. Infinite where p vanishes and q does not.
     """
     q = log_q.exp()
-    return torch.where(q > 0, q * (log_q - log_p), 0.0).sum(-1) * exp(grid.log_cell)
+    return torch.where(q == 0, 0.0, q * (log_q - log_p)).sum(-1) * exp(grid.log_cell)
 
 
 class EvidenceSplit(NamedTuple):
@@ -105,5 +106,5 @@ def quantile_grid(steps: int) -> Tensor:
     Entry [i, j] is (Φ⁻¹((j + ½)/steps), Φ⁻¹((steps − i − ½)/steps)), Φ the CDF of N(0, 1): the first latent runs
     along a row, the second upwards. Kingma & Welling, arXiv:1312.6114, figure 4.
     """
-    axis = torch.special.ndtri((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).float()
+    axis = on_processor(torch.special.ndtri, (torch.arange(steps) + 0.5) / steps)
     return torch.stack([axis.expand(steps, steps), axis.flip(0)[:, None].expand(steps, steps)], -1)

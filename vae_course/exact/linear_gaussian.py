@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from vae_course.distributions.chain import Chain
 from vae_course.distributions.families import diagonal_normal
+from vae_course.processor import on_processor
 
 
 class LinearGaussian(nn.Module):
@@ -47,11 +48,13 @@ class LinearGaussian(nn.Module):
         """p(z|x) = N(M⁻¹Wᵀ(x − b), σ² M⁻¹) with M = WᵀW + σ² I, exactly (Tipping & Bishop, 1999)."""
         m = self.weight.T @ self.weight + self.std**2 * torch.eye(self.latent).to(self.weight)
         mean = torch.linalg.solve(m, self.weight.T @ (x - self.bias)[..., None])[..., 0]  # [batch, latent]
-        return MultivariateNormal(mean, precision_matrix=(m / self.std**2).expand(*mean.shape[:-1], *m.shape))
+        return _normal_of_precision(mean, m / self.std**2)
 
-    def evidence(self) -> LowRankMultivariateNormal:
-        """p(x) = N(b, WWᵀ + σ² I) (Tipping & Bishop, 1999), factored as many times as there are latents."""
-        return LowRankMultivariateNormal(self.bias, self.weight, (self.std**2).expand_as(self.bias))
+    def evidence(self) -> MultivariateNormal:
+        """p(x) = N(b, WWᵀ + σ² I) (Tipping & Bishop, 1999)."""
+        noise = self.std**2 * torch.eye(len(self.bias)).to(self.bias)
+        covariance = self.weight @ self.weight.T + noise
+        return MultivariateNormal(self.bias, scale_tril=on_processor(torch.linalg.cholesky, covariance))
 
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x): [batch, observed] → [batch] nats."""
@@ -98,7 +101,7 @@ class LinearGaussian(nn.Module):
                 f"{latent} latents were asked for {observed} observed dimensions; give 1 to {observed - 1}."
             )
         bias = x.mean(0)
-        eigenvalues, eigenvectors = torch.linalg.eigh((x - bias).T @ (x - bias) / len(x))  # ascending
+        eigenvalues, eigenvectors = on_processor(torch.linalg.eigh, (x - bias).T @ (x - bias) / len(x))  # ascending
         variance = eigenvalues[:-latent].mean()
         if not variance > 1e-12 * eigenvalues[-1]:
             raise ValueError(f"The data lie in {latent} dimensions exactly: σ² is 0 and the likelihood has no maximum.")
@@ -133,15 +136,21 @@ class LinearGaussianChain(nn.Module):
     def posterior(self, x: Tensor) -> Chain:
         """p(z₁|x) p(z₂|z₁), exactly: z₁ has the prior precision Σ₁⁻¹ with Σ₁ = AAᵀ + τ² I, and x depends on z₂ through z₁."""
         weight, variance = self.bottom.weight, self.bottom.std**2
-        precision = self.top.evidence().precision_matrix + weight.T @ weight / variance
+        precision = on_processor(torch.linalg.inv, self.top.evidence().covariance_matrix) + weight.T @ weight / variance
         mean = torch.linalg.solve(precision, (x - self.bottom.bias) @ weight / variance, left=False)
-        first = MultivariateNormal(mean, precision_matrix=precision.expand(*mean.shape[:-1], *precision.shape))
-        return Chain(first, self.top.posterior, event=[self.top.latent])
+        return Chain(_normal_of_precision(mean, precision), self.top.posterior, event=[self.top.latent])
 
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x) = log N(x; b, W Σ₁ Wᵀ + σ² I): [batch, observed] → [batch] nats."""
         weight, variance = self.bottom.weight, self.bottom.std**2
         covariance = weight @ self.top.evidence().covariance_matrix @ weight.T
         noise = variance * torch.eye(len(self.bottom.bias)).to(weight)
-        log_density: Tensor = MultivariateNormal(self.bottom.bias, covariance + noise).log_prob(x)
+        scale = on_processor(torch.linalg.cholesky, covariance + noise)
+        log_density: Tensor = MultivariateNormal(self.bottom.bias, scale_tril=scale).log_prob(x)
         return log_density
+
+
+def _normal_of_precision(mean: Tensor, precision: Tensor) -> MultivariateNormal:
+    """N(mean, precision⁻¹): [batch, d] and one precision [d, d] for all."""
+    scale = on_processor(lambda p: MultivariateNormal(p.new_zeros(len(p)), precision_matrix=p).scale_tril, precision)
+    return MultivariateNormal(mean, scale_tril=scale.expand(*mean.shape[:-1], *precision.shape))

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from vae_course.processor import on_processor
+
 
 class NormalMixture(nn.Module):
     """p(z = k) = π_k, p(x|z = k) = N(μ_k, Σ_k), with the exact posterior.
@@ -44,7 +46,7 @@ class NormalMixture(nn.Module):
 
     def likelihood(self, z: Tensor) -> MultivariateNormal:
         """p(x|z) = N(μ_z, Σ_z). z: [...] whole numbers → batch [...], event [observed]."""
-        return MultivariateNormal(self.means[z], self.covariances[z])
+        return MultivariateNormal(self.means[z], scale_tril=on_processor(torch.linalg.cholesky, self.covariances[z]))
 
     def posterior(self, x: Tensor) -> Categorical:
         """p(z|x) by Bayes' rule, exactly: x [batch, observed] → batch [batch]. Its probabilities are the responsibilities."""
@@ -53,7 +55,9 @@ class NormalMixture(nn.Module):
 
     def evidence(self) -> MixtureSameFamily:
         """p(x) = Σ_k π_k N(x; μ_k, Σ_k)."""
-        return MixtureSameFamily(self.prior(), MultivariateNormal(self.means, self.covariances))
+        return MixtureSameFamily(
+            self.prior(), self.likelihood(torch.arange(len(self.weights), device=self.weights.device))
+        )
 
     def log_evidence(self, x: Tensor) -> Tensor:
         """log p(x): [batch, observed] → [batch] nats."""
@@ -73,7 +77,9 @@ class NormalMixture(nn.Module):
         off = x[:, None] - means  # [n, components, observed]
         covariances = torch.einsum("nk,nki,nkj->kij", responsibilities, off, off) / counts[:, None, None]
         scale = x.std(0, correction=0)
-        smallest = torch.linalg.eigvalsh((covariances / (scale * scale[:, None])).nan_to_num())[:, 0].min()
+        smallest = on_processor(torch.linalg.eigvalsh, (covariances / (scale * scale[:, None])).nan_to_num())[
+            :, 0
+        ].min()
         if not bool(smallest > 1e-9):
             raise FloatingPointError(
                 "A component of the mixture collapsed onto too few points for a covariance, where the likelihood grows "

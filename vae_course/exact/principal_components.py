@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+
+from vae_course.processor import on_processor
 
 
 class PrincipalComponents(nn.Module):
@@ -23,7 +27,7 @@ class PrincipalComponents(nn.Module):
             raise ValueError(f"{code} components were asked of {flat.shape[0]} points in {flat.shape[1]} dimensions.")
         self.event = tuple(x.shape[1:])
         self.register_buffer("mean", flat.mean(0))
-        _, _, directions = torch.linalg.svd(flat - self.mean, full_matrices=False)
+        _, _, directions = on_processor(partial(torch.linalg.svd, full_matrices=False), flat - self.mean)
         self.register_buffer("components", directions[:code].T.contiguous())  # [event size, code], orthonormal
 
     def encode(self, x: Tensor) -> Tensor:

@@ -28,17 +28,19 @@ from vae_course.exercises.faults import (
     wrong_kind,
 )
 from vae_course.exercises.run import (
+    Answering,
     Attempt,
+    Here,
     Outcome,
     all_close,
     attempt,
-    attempt_on,
     draw_cases,
     refuse_signature,
     same,
     same_values,
 )
 from vae_course.exercises.slips import slipping, slips
+from vae_course.output import say
 
 Effect = tuple[str, list[Outcome]]  # a sentence, and what the error gives
 
@@ -52,12 +54,13 @@ def check(exercise: Exercise, answer: Any, seed: int | None = None) -> None:
     refuse_signature(exercise, prepared := exercise.prepare(answer))
     if failure := judge(exercise, prepared, seed):
         raise failure
-    print(f"✓ {exercise.name}")
+    say(f"✓ {exercise.name}")
 
 
-def judge(exercise: Exercise, answer: Answer, seed: int) -> ExerciseError | None:
-    """What is wrong with an answer, or None."""
-    given, right = attempt(exercise, answer, seed), reference(exercise, seed)
+def judge(exercise: Exercise, answer: Answer | Answering, seed: int) -> ExerciseError | None:
+    """What is wrong with an answer, in this process or in another, or None."""
+    answering = answer if isinstance(answer, Answering) else Here(answer)
+    given, right = attempt(exercise, answering, seed), reference(exercise, seed)
     if given.failure is None and same(given.outcomes, right, exercise.tolerance):
         return None
     if isinstance(given.failure, NotDoneError):
@@ -66,14 +69,16 @@ def judge(exercise: Exercise, answer: Answer, seed: int) -> ExerciseError | None
         return ExerciseError(message)
     if given.failure is not None:
         return given.failure
-    if not same(given.outcomes, attempt(exercise, answer, seed).outcomes, exercise.tolerance):
+    if not same(given.outcomes, attempt(exercise, answering, seed).outcomes, exercise.tolerance):
         return ExerciseError("two calls with the same arguments differ: draw nothing inside, use the arguments")
     return ExerciseError(
-        named(exercise, answer, given.outcomes, right, seed) or generic(exercise, given.outcomes, right, seed)
+        named(exercise, answering, given.outcomes, right, seed) or generic(exercise, given.outcomes, right, seed)
     )
 
 
-def named(exercise: Exercise, answer: Answer, given: list[Outcome], right: list[Outcome], seed: int) -> str | None:
+def named(
+    exercise: Exercise, answering: Answering, given: list[Outcome], right: list[Outcome], seed: int
+) -> str | None:
     """The sentence of one error, else those of two at once."""
     tolerance, cases = exercise.tolerance, draw_cases(exercise, seed)
     found: list[Effect] = []
@@ -94,7 +99,7 @@ def named(exercise: Exercise, answer: Answer, given: list[Outcome], right: list[
         for message, made in effects:
             if not same_values(made, right, tolerance) and (then := done_afterwards(given, made, cases, tolerance)):
                 return f"two errors at once: {message}; and {then}"
-        if message := wrong_kind(exercise, given, right, cases) or ignored_argument(exercise, answer, seed):
+        if message := wrong_kind(exercise, given, right, cases) or ignored_argument(exercise, answering, seed):
             return message
         if two := two_at_once(given, right, found, effects, tolerance):
             return f"two errors at once: {two[0]}; and {two[1]}"
@@ -104,7 +109,7 @@ def named(exercise: Exercise, answer: Answer, given: list[Outcome], right: list[
 @lru_cache(maxsize=64)
 def reference(exercise: Exercise, seed: int) -> list[Outcome]:
     """The right outcomes."""
-    made = attempt(exercise, exercise.prepare(exercise.reference), seed)
+    made = attempt(exercise, Here(exercise.prepare(exercise.reference)), seed)
     if made.failure is not None:
         raise AssertionError(f"the reference of {exercise.name} fails: {made.failure}")
     return made.outcomes
@@ -114,7 +119,7 @@ def reference(exercise: Exercise, seed: int) -> list[Outcome]:
 def mistakes(exercise: Exercise, seed: int) -> list[tuple[str, Attempt]]:
     """What every known wrong answer gives, with its sentence; run once for each seed."""
     return [
-        (mistake.message, attempt(exercise, exercise.prepare(wrong), seed))
+        (mistake.message, attempt(exercise, Here(exercise.prepare(wrong)), seed))
         for mistake in exercise.mistakes
         for wrong in mistake.answers
     ]
@@ -146,8 +151,6 @@ def slipped(exercise: Exercise, seed: int) -> Iterator[Effect]:
     """What the slips of a right answer give, each with its sentence; those left out on which it fails."""
     written = exercise.prepare(exercise.written or exercise.reference)
     for candidate in slips(exercise, written, draw_cases(exercise, seed)[0]):
-        made = attempt_on(
-            exercise, slipping(written, candidate), draw_cases(exercise, seed), draw_cases(exercise, seed)
-        )
+        made = attempt(exercise, Here(slipping(written, candidate)), seed)
         if made.failure is None:
             yield candidate.message, made.outcomes

@@ -9,20 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError
+from vae_course.exercises.exercise import Arguments, Exercise, ExerciseError
 from vae_course.exercises.run import (
+    Answering,
+    Here,
     Outcome,
-    call,
     close,
-    describe_all,
     draw_cases,
-    has,
-    is_,
     names_of,
+    outcome_of,
     same_values,
-    shape_of,
     swapped_cases,
 )
+from vae_course.exercises.words import describe_all, has, is_, shape_of
 
 Afterwards = Callable[[Tensor, int], Tensor]  # (a right result, how many examples) → a wrong one
 AFTERWARDS: Sequence[tuple[Afterwards, str]] = (
@@ -127,12 +126,12 @@ def wrong_kind(exercise: Exercise, given: list[Outcome], right: list[Outcome], c
                 hint = ": you reduced over every axis, or squeezed one away" if value.ndim == 0 else ""
                 return (
                     f"the {name} {has(name)} the shape {shape_of(value)} where {shape_of(wanted)} is right{hint} "
-                    f"(for {describe_all(exercise, case)})"
+                    f"(for {describe_all(names_of(exercise), case)})"
                 )
             if value.is_floating_point() != wanted.is_floating_point():
                 return f"the {name} {has(name)} the number type {value.dtype}; return {wanted.dtype}"
             if wanted.is_floating_point() and bool(value.isfinite().logical_not().any() & wanted.isfinite().all()):
-                return f"the {name} {is_(name)} NaN or infinite where all should be finite (for {describe_all(exercise, case)})"
+                return f"the {name} {is_(name)} NaN or infinite where all should be finite (for {describe_all(names_of(exercise), case)})"
     return None
 
 
@@ -155,7 +154,7 @@ def wrong_gradient_or_state(
         live = [n for n, a in zip(names, case, strict=True) if isinstance(a, Tensor) and a.requires_grad]
         for name, gradient, wanted in zip(live, outcome.gradients, truth.gradients, strict=True):
             if not close(gradient, wanted, exercise.tolerance):
-                return _of_gradient(name, gradient, wanted, describe_all(exercise, case))
+                return _of_gradient(name, gradient, wanted, describe_all(names_of(exercise), case))
         if not all(map(close, outcome.states, truth.states)):
             return "the returned value is right, but the model's parameters afterwards are not"
     raise AssertionError("a wrong answer without a difference")
@@ -180,16 +179,23 @@ def _of_gradient(name: str, gradient: Tensor | None, wanted: Tensor | None, case
     )
 
 
-def ignored_argument(exercise: Exercise, answer: Answer, seed: int) -> str | None:
-    """An answer that differs from call to call, or that a tensor argument has no effect on, though it should have."""
+def ignored_argument(exercise: Exercise, answering: Answering, seed: int) -> str | None:
+    """The tensor argument that has no effect on an answer, though it should have."""
+    right = Here(exercise.prepare(exercise.reference))
     for position, name in enumerate(names_of(exercise)):
+        cases = list(swapped_cases(exercise, seed, position))
+        if any(isinstance(a, nn.Module | Optimizer) for a in cases[0][0]) or not isinstance(
+            cases[0][0][position], Tensor
+        ):
+            continue
         moved_answer = moved_right = False
-        for case, changed in swapped_cases(exercise, seed, position):
-            if any(isinstance(a, nn.Module | Optimizer) for a in case) or not isinstance(case[position], Tensor):
-                continue
+        both = (who.swapped(exercise, seed, position) for who in (answering, right))
+        for pair, of_answer, of_right in zip(cases, *both, strict=False):
             try:
-                mine = [call(exercise, answer, c, c).values for c in (case, changed)]
-                theirs = [call(exercise, exercise.reference, c, c).values for c in (case, changed)]
+                mine, theirs = (
+                    [outcome_of(exercise, seen, case).values for seen, case in zip(seen_by, pair, strict=True)]
+                    for seen_by in (of_answer, of_right)
+                )
             except ExerciseError:
                 continue
             moved_answer = moved_answer or not all(map(close, *mine))
@@ -244,6 +250,6 @@ def numbers(exercise: Exercise, given: list[Outcome], right: list[Outcome], case
                 place = f"at {index}, " if index else ""
                 return (
                     f"the {name} {is_(name)} {got:.{digits}g} where {expected:.{digits}g} is right "
-                    f"({place}for {describe_all(exercise, case)})"
+                    f"({place}for {describe_all(names_of(exercise), case)})"
                 )
     raise AssertionError("a wrong answer without a difference")

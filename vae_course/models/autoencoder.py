@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vae_course.networks.multilayer import image_mlps
+from vae_course.refusals import refuse_no_tensor
 
 
 class Autoencoder(nn.Module):
@@ -41,6 +42,7 @@ def squared_error(reconstruction: Tensor, x: Tensor) -> Tensor:
 
     Raises ValueError if the shapes differ, so that nothing is broadcast in silence.
     """
+    refuse_no_tensor("squared_error", x)
     if reconstruction.shape != x.shape:
         raise ValueError(f"A reconstruction {list(reconstruction.shape)} was compared with pictures {list(x.shape)}.")
     return (x - reconstruction).square().flatten(1).sum(-1)

@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 from vae_course.distributions.families import bernoulli, diagonal_normal
 from vae_course.models.vae import Family
 from vae_course.networks.multilayer import check_pictures, mlp
+from vae_course.refusals import refuse_no_tensor, refuse_unusable
 
 Describe = Callable[[Tensor], Tensor]
 
@@ -122,6 +123,7 @@ class Classes(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """[batch] → [batch, classes]."""
+        refuse_no_tensor("The model", y)
         if y.ndim != 1 or y.is_floating_point() or (len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.classes):
             raise ValueError(
                 f"Classes must be whole numbers [batch] from 0 to {self.classes - 1}; these are {list(y.shape)} "
@@ -143,6 +145,7 @@ class Standardise(nn.Module):
 
     def __init__(self, training: Tensor) -> None:
         super().__init__()
+        refuse_unusable("Standardise", training=training)
         if training.ndim != 2 or len(training) < 2 or not bool((training.std(0) > 0).all()):
             raise ValueError(
                 f"Standardise needs conditions [n, features] that vary; it was given {list(training.shape)}."
@@ -152,6 +155,7 @@ class Standardise(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """[batch, features], in their own unit → [batch, features]. Raises ValueError for another number of features."""
+        refuse_no_tensor("The model", y)
         if y.ndim != 2 or y.shape[1:] != self.mean.shape:
             raise ValueError(f"The conditions were {list(y.shape)}; give [batch, {len(self.mean)}].")
         return (y - self.mean) / self.std

@@ -39,6 +39,7 @@ class MovingCodebook(nn.Module):
     def update(self, z: Tensor, codes: Tensor) -> None:
         """One step of the averages. z: [batch, d, *grid] the encoder's output; codes: int64 [batch, *grid]."""
         points, chosen = z.detach().movedim(1, -1).flatten(0, -2), codes.flatten()  # [n, d], [n]
+        points = points.to(self.sums)  # under autocast they are of another number type
         n = torch.bincount(chosen, minlength=len(self.vectors)).to(self.counts)
         total = torch.zeros_like(self.sums).index_add_(0, chosen, points)
         self.counts.lerp_(n, 1 - self.decay)
@@ -54,6 +55,6 @@ class MovingCodebook(nn.Module):
         """
         dead = (self.counts < least).nonzero()[:, 0]
         points = z.detach().movedim(1, -1).flatten(0, -2)
-        drawn = points[torch.randint(len(points), (len(dead),), device=points.device)]
+        drawn = points[torch.randint(len(points), (len(dead),), device=points.device)].to(self.vectors)
         self.vectors[dead], self.counts[dead], self.sums[dead] = drawn, least, least * drawn
         return len(dead)

@@ -8,6 +8,8 @@ from math import prod
 
 from torch import Tensor, nn
 
+from vae_course.refusals import refuse_no_tensor
+
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
     """A multilayer perceptron with the given layer sizes; no activation after the last layer.
@@ -70,6 +72,7 @@ def image_mlps(
 
 def check_pictures(x: Tensor, image: Sequence[int], network: nn.Module) -> None:
     """Raise ValueError if x does not end in the shape of a picture, or has another number type than the weights."""
+    refuse_no_tensor("The network", x)
     if tuple(x.shape[-len(image) :]) != tuple(image):
         raise ValueError(f"The network was given {list(x.shape)}; it expects pictures [..., {_list(image)}].")
     weight = next(network.parameters(), x)

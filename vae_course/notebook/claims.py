@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vae_course.notebook.interruptions import unfinished
+from vae_course.output import say
+
 
 class ClaimError(AssertionError):
     """A claim of a notebook does not hold; the message shows the sentence and the numbers."""
@@ -27,10 +30,12 @@ def claim(sentence: str, holds: bool | Tensor, **shown: object) -> None:
         if type(holds).__name__ not in ("bool", "bool_"):  # NumPy's truth values are not Python's
             raise TypeError(f"claim was given {holds!r}; it needs one truth value, such as a comparison.")
         holds = bool(holds)
+    why = unfinished()
     if not holds:
         numbers = "; ".join(f"{name} = {readable(value)}" for name, value in shown.items())
-        raise ClaimError(f"does not hold: {sentence}" + (f" ({numbers})" if numbers else ""))
-    print(f"✓ {sentence}")
+        told = f" ({numbers})" if numbers else ""
+        raise ClaimError(f"does not hold: {sentence}{told}" + (f"; but {why}" if why else ""))
+    say(f"✓ {sentence}" + (f" (but {why})" if why else ""))
 
 
 def readable(value: object) -> str:

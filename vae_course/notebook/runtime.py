@@ -16,6 +16,11 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from IPython.core.getipython import get_ipython
+
+from vae_course.notebook.interruptions import watch_interruptions
+from vae_course.output import say
+from vae_course.threads import look_again, watch_threads
 
 Scale = Literal["laptop", "full"]
 T = TypeVar("T")
@@ -46,9 +51,13 @@ def start() -> Runtime:
     """
     runtime = Runtime(device(), seed(), scale(), budget())
     seed_everything(runtime.seed)
-    where = "" if runtime.device.type != "cpu" else f" ({torch.get_num_threads()} threads)"
+    watch_interruptions()
+    threads = watch_threads()
+    if (shell := get_ipython()) is not None and look_again not in shell.events.callbacks["pre_run_cell"]:
+        shell.events.register("pre_run_cell", look_again)
+    where = "" if runtime.device.type != "cpu" else f" ({threads} thread{'s' if threads > 1 else ''})"
     length = "" if runtime.budget == 1 else f", trainings × {runtime.budget:g}"
-    print(f"device {runtime.device}{where}, seed {runtime.seed}, scale {runtime.scale}{length}")
+    say(f"device {runtime.device}{where}, seed {runtime.seed}, scale {runtime.scale}{length}")
     return runtime
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from vae_course.distributions.draws import draw, sample_with_log_prob
 from vae_course.distributions.model import GenerativeModel, LatentVariableModel
 from vae_course.distributions.operations import divergence, log_prior, log_prob_each
+from vae_course.refusals import refuse_no_examples
 
 
 class Elbo(NamedTuple):
@@ -30,9 +31,10 @@ def elbo(model: LatentVariableModel, x: Tensor) -> Elbo:
     𝓛(θ, φ; x) = E_q(z|x)[log p(x|z)] − KL(q(z|x) || p(z)) <= log p(x).
     Kingma & Welling, arXiv:1312.6114, eq. 7 (eq. 10 when prior and posterior are normal); eq. 6 where there is none.
     x: [batch, *event] → two terms, each [batch] nats.
-    Raises ValueError where a term is not one number for each example; NotImplementedError where gradients are on and z
+    Raises ValueError without an example, or where a term is not one number for each; NotImplementedError where gradients are on and z
     cannot be differentiated by the posterior's parameters.
     """
+    refuse_no_examples("elbo", x)
     q, p = model.posterior(x), model.prior()
     z = draw(q)  # [batch, latent]
     return Elbo(log_prob_each(model.likelihood(z), x, q.batch_shape), divergence(q, p, z))
@@ -52,10 +54,11 @@ def log_weights(model: LatentVariableModel, x: Tensor, samples: int) -> Tensor:
 
     Their mean over samples estimates the ELBO (Kingma & Welling, eq. 6), their log-mean-exp the
     importance-weighted bound, and every one equals log p(x) when q is the exact posterior.
-    Raises ValueError for fewer than one sample.
+    Raises ValueError for fewer than one sample, or no examples.
     """
     if samples < 1:
         raise ValueError(f"log_weights was asked for {samples} samples; it needs at least 1.")
+    refuse_no_examples("log_weights", x)
     q = model.posterior(x)
     z, log_q = sample_with_log_prob(q, (samples,))  # [samples, batch, latent], [samples, batch]
     return log_prior(model.prior(), q, z) + log_prob_each(model.likelihood(z), x, log_q.shape) - log_q

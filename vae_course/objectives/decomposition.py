@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 from vae_course.distributions.draws import draw
 from vae_course.distributions.model import LatentVariableModel
 from vae_course.distributions.operations import log_prior, log_prob_each, log_prob_of_factors
+from vae_course.refusals import refuse_no_examples
 
 
 class KlPieces(NamedTuple):
@@ -60,6 +61,7 @@ def decomposed_elbo(model: LatentVariableModel, x: Tensor, size: int) -> Decompo
     x: [batch, *event], drawn from a set of `size` examples → four terms, [batch] nats each.
     Raises as `decompose_kl` and `elbo` do.
     """
+    refuse_no_examples("decomposed_elbo", x)
     q = model.posterior(x)
     z = draw(q)  # [batch, latent]
     pieces = decompose_kl(q, z, model.prior(), size)

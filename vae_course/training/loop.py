@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from vae_course.distributions.validation import validation
-from vae_course.progress import progress
+from vae_course.progress import bar
+from vae_course.threads import look_again
 
 Loss = Callable[..., Tensor]
 Schedule = Callable[[Optimizer, int], LRScheduler | None]
@@ -56,11 +58,10 @@ def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler | None:
 
 
 class History:
-    """What `fit` recorded: one row an epoch, and whether it was interrupted. `history["loss"]` is a column."""
+    """What `fit` recorded: one row an epoch. `history["loss"]` is a column."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
-        self.interrupted = False
 
     def __getitem__(self, name: str) -> list[float]:
         if self.rows and name not in self.rows[0]:
@@ -71,48 +72,113 @@ class History:
         return len(self.rows)
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """A training was stopped by hand; the message says how far it came, `history` holds its whole epochs."""
+
+    def __init__(self, history: History, epochs: int) -> None:
+        self.history = history
+        super().__init__(
+            f"the training was interrupted after {len(history)} of {epochs} epochs: run this cell again to train to the end."
+        )
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [str(self)]
+
+
 def fit(
     players: Sequence[Player],
-    batches: Iterable[tuple[Tensor, ...]],
+    batches: Iterable[Tensor | Sequence[Tensor]],
     epochs: int,
     watch: Callable[[], Mapping[str, float]] | None = None,
 ) -> History:
     """Train: every player takes one step on every batch, `epochs` times over.
 
+    A batch is the tensors that the losses take, or one tensor alone.
+
     The loss of a player has the unit of its values (nats, for a bound); the history holds its mean over all
     examples of an epoch, whatever the sizes of the batches, and the figures that `watch()` returns after it.
     Distributions validate what they are given on the first batch only: that costs a tenth of a step.
-    Ctrl-C ends training early: the weights stay as they are, and the history of the whole epochs is returned.
 
     Raises ValueError for a loss that is not [batch], for batches without an example and for epochs < 1;
-    FloatingPointError if an epoch's loss is not finite.
+    FloatingPointError if an epoch's loss is not finite; TrainingInterrupted, a KeyboardInterrupt, if it is stopped by
+    hand: the weights stay as they are then.
     """
     if epochs < 1:
         raise ValueError(f"fit was asked for {epochs} epochs; it needs at least 1.")
     schedules = [schedule_of(player, batches, epochs) for player in players]
     history = History()
-    bar = progress(range(1, epochs + 1), unit="epoch")
-    try:
-        for epoch in bar:
-            started = time.perf_counter()
-            total, count = torch.zeros(len(players)), 0
-            for batch in batches:
-                with validation(epoch == 1 and count == 0):
-                    losses = torch.stack([step(*playing, batch) for playing in zip(players, schedules, strict=True)])
-                total = total.to(losses) + losses * len(batch[0])
-                count += len(batch[0])
-            if count == 0:
-                raise ValueError("fit was given no examples: the batches are empty (or a generator already used up).")
-            row = {player.name: value for player, value in zip(players, (total / count).tolist(), strict=True)}
-            refuse_divergence(row, epoch)
-            seconds = time.perf_counter() - started
-            with torch.no_grad():
-                history.rows.append({"epoch": epoch, **row, "seconds": seconds, **(watch() if watch else {})})
-            bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()}, refresh=False)
-    except KeyboardInterrupt:
-        history.interrupted = True
-        print(f"Interrupted after {len(history)} of {epochs} epochs: the weights and the history so far are kept.")
+    steps = epochs * len(batches) if isinstance(batches, Sized) else None
+    with bar(steps, "batch") as shown:
+        try:
+            for epoch in range(1, epochs + 1):
+                shown.set_description(f"epoch {epoch} of {epochs}", refresh=False)
+                history.rows.append(one_epoch(players, schedules, batches, epoch, shown.update, watch))
+                told = {player.name: f"{history.rows[-1][player.name]:.4g}" for player in players}
+                shown.set_postfix(told, refresh=False)
+                look_again()
+        except KeyboardInterrupt:
+            raise TrainingInterrupted(history, epochs) from None
     return history
+
+
+def one_epoch(
+    players: Sequence[Player],
+    schedules: Sequence[LRScheduler | None],
+    batches: Iterable[Tensor | Sequence[Tensor]],
+    epoch: int,
+    tick: Callable[[], object],
+    watch: Callable[[], Mapping[str, float]] | None,
+) -> dict[str, float]:
+    """One pass over the batches; its row of the history. tick: called after each batch."""
+    started = time.perf_counter()
+    total, count = torch.zeros(len(players)), 0
+    for batch in map(as_tensors, batches):
+        first = epoch == 1 and count == 0
+        if first:
+            for player in players:
+                refuse_other_arguments(player, batch)
+        with validation(first):
+            losses = torch.stack([step(*playing, batch) for playing in zip(players, schedules, strict=True)])
+        total = total.to(losses) + losses * len(batch[0])
+        count += len(batch[0])
+        tick()
+    if count == 0:
+        raise ValueError("fit was given no examples: the batches are empty (or a generator already used up).")
+    row = {player.name: value for player, value in zip(players, (total / count).tolist(), strict=True)}
+    refuse_divergence(row, epoch)
+    seconds = time.perf_counter() - started
+    with torch.no_grad():
+        return {"epoch": epoch, **row, "seconds": seconds, **(watch() if watch else {})}
+
+
+def as_tensors(batch: object) -> tuple[Tensor, ...]:
+    """A batch as the arguments of a loss: a tensor alone is one of them. Raises TypeError for what holds no tensors."""
+    parts = (batch,) if isinstance(batch, Tensor) else batch
+    if not isinstance(parts, tuple | list) or not parts or not all(isinstance(part, Tensor) for part in parts):
+        kind = type(batch).__name__
+        held = f" of {', '.join(type(part).__name__ for part in parts)}" if isinstance(parts, tuple | list) else ""
+        raise TypeError(
+            f"fit was given a batch that is a {kind}{held}; it needs a tensor or a tuple of tensors: convert arrays by "
+            "torch.as_tensor, and take the tensors that the loss needs out of a dictionary."
+        )
+    return tuple(parts)
+
+
+def refuse_other_arguments(player: Player, batch: tuple[Tensor, ...]) -> None:
+    """Raise TypeError if the loss does not take as many tensors as a batch has."""
+    try:
+        takes = signature(player.loss)
+    except ValueError:  # a built-in function
+        return
+    try:
+        takes.bind(*batch)
+    except TypeError:
+        shapes = ", ".join(str(list(part.shape)) for part in batch)
+        raise TypeError(
+            f"The loss {player.name!r} takes {takes}; the batches hold {len(batch)} tensors, {shapes}: write a loss that takes "
+            "them all, or give batches of what it takes."
+        ) from None
 
 
 def schedule_of(player: Player, batches: object, epochs: int) -> LRScheduler | None:
