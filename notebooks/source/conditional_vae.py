@@ -184,7 +184,7 @@ class_and_style_explorer(cvae)
 # %% [markdown]
 # *Figure: ten digits from one z, which three sliders move.*
 #
-# Now **exercise [[:append_class]]** (append the class).
+# Now **exercise [[:ConditionalDecoder]]** (a decoder that is given the class).
 
 # %% [markdown] tags=["slide"]
 # ## · What is a label worth?

@@ -417,7 +417,7 @@ claim("masks A and B by hand give the package's masked convolutions",
       all(torch.allclose(by_hand[centre], layers[centre](h), atol=1e-6) for centre in layers))  # fmt: skip
 
 # %% [markdown]
-# Now **exercise [[:causal_mask]]** (the causal mask).
+# Now **exercise [[:CausalConvolution]]** (a causal convolution).
 #
 # ### What does a position see?
 #

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import log
 from typing import Any
@@ -11,37 +12,63 @@ from typing import Any
 import numpy as np
 import scipy.special
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, one_hot, silu
 
 
-def append_in_loops(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    flat = z.reshape(-1, *z.shape[-2:])
-    rows = []
-    for sample in flat:
-        for i, label in enumerate(y.tolist()):
-            rows.append(torch.cat([sample[i], torch.tensor([float(c == label) for c in range(classes)])]))
-    return torch.stack(rows).reshape(*z.shape[:-1], z.shape[-1] + classes)
+class InSequence(nn.Module):
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.network = nn.Sequential(nn.Linear(latent + classes, width), nn.SiLU(), nn.Linear(width, pixels))
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        code = one_hot(y, self.classes).to(z.dtype) * self.classes**0.5
+        return self.network(torch.cat([z, code.expand(*z.shape[:-1], self.classes)], -1))
 
 
-def append_by_scatter(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    code = z.new_zeros(*z.shape[:-1], classes)
-    code.scatter_(-1, y.expand(z.shape[:-1]).unsqueeze(-1), 1.0)
-    return torch.cat((z, code), dim=z.ndim - 1)
+class ByIdentity(nn.Module):
+    """The codes as a buffer; layers as attributes; the activation as a function."""
+
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        self.register_buffer("codes", math.sqrt(classes) * torch.eye(classes))
+        self.output, self.hidden = nn.Linear(width, pixels), nn.Linear(latent + classes, width)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        codes = self.codes[y.expand(z.shape[:-1])]  # type: ignore[index]
+        return self.output(silu(self.hidden(torch.cat((z, codes), dim=z.ndim - 1))))
 
 
-def append_by_filling(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    latent = z.shape[-1]
-    filled = torch.zeros(*z.shape[:-1], latent + classes)
-    filled[..., :latent] = z
-    filled[..., torch.arange(len(y)), latent + y] = 1
-    return filled
+class ByScatter(nn.Module):
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        self.latent, self.size, self.scale = latent, latent + classes, classes**0.5
+        self.layers = nn.ModuleList([nn.Linear(latent + classes, width), nn.Linear(width, pixels)])
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        first, last = self.layers
+        joined = z.new_zeros(*z.shape[:-1], self.size)
+        joined[..., : self.latent] = z
+        joined.scatter_(-1, self.latent + y.expand(z.shape[:-1])[..., None], self.scale)
+        h = first(joined)
+        return last(h * h.sigmoid())
 
 
-def append_by_einsum(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    code = (y[:, None] == torch.arange(classes)).double()
-    return torch.cat([z, torch.einsum("...b,bc->...bc", torch.ones_like(z[..., 0]), code)], -1)
+class ByOwnWeights(nn.Module):
+    """The linear maps written out; the class adds a row of the weights."""
+
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        self.latent, self.classes = latent, classes
+        self.weight, self.bias = nn.Parameter(torch.randn(width, latent + classes)), nn.Parameter(torch.zeros(width))
+        self.out_weight, self.out_bias = nn.Parameter(torch.randn(pixels, width)), nn.Parameter(torch.zeros(pixels))
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        of_class = self.classes**0.5 * self.weight[:, self.latent + y].T
+        h = silu(z @ self.weight[:, : self.latent].T + of_class + self.bias)
+        return h @ self.out_weight.T + self.out_bias
 
 
 def request_in_a_loop(fraction: Tensor, training: Tensor) -> Tensor:
@@ -126,15 +153,7 @@ def bound_below_the_best(logits: Tensor, bounds: Tensor) -> Tensor:
 
 
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
-    "append_class": [
-        append_in_loops,
-        append_by_scatter,
-        append_by_filling,
-        append_by_einsum,
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes).expand(*z.shape[:-1], classes)], -1),
-        lambda z, y, classes: torch.cat([z, torch.eye(classes)[y].expand(*z.shape[:-1], -1)], -1),
-        lambda z, y, classes: torch.cat([z, one_hot(y.expand(z.shape[:-1]), classes).double()], -1),
-    ],
+    "ConditionalDecoder": [InSequence, ByIdentity, ByScatter, ByOwnWeights],
     "request": [
         request_in_a_loop,
         request_by_numpy,

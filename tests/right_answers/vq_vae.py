@@ -15,7 +15,9 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
-from torch.nn.functional import embedding, mse_loss, one_hot
+from torch.nn.functional import conv2d, embedding, mse_loss, one_hot, pad, unfold
+from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.prune import custom_from_mask
 
 
 def nearest_in_loops(z: Tensor, codebook: Tensor) -> Tensor:
@@ -92,34 +94,114 @@ def perplexity_of_mean_frequencies(codes: Tensor, size: int) -> Tensor:
     return torch.special.entr(p).sum().exp()
 
 
-def mask_in_loops(kernel: int, centre: bool) -> Tensor:
-    mask = torch.zeros(kernel, kernel)
-    half = kernel // 2
-    for i in range(kernel):
-        for j in range(kernel):
-            if i < half or (i == half and j < half) or (i == half and j == half and centre):
-                mask[i, j] = 1
-    return mask
+class WithBuffer(nn.Module):
+    mask: Tensor
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding="same")
+        mask = torch.ones_like(self.conv.weight)
+        mask[:, :, kernel // 2, kernel // 2 + centre :] = 0
+        mask[:, :, kernel // 2 + 1 :] = 0
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.mask * self.conv.weight, self.conv.bias, padding="same")
 
 
-def mask_by_slices(kernel: int, centre: bool) -> Tensor:
-    mask = torch.ones(kernel, kernel, dtype=torch.float64)
-    mask[kernel // 2, kernel // 2 + int(centre) :] = 0
-    mask[kernel // 2 + 1 :] = 0
-    return mask
+class OfConv2d(nn.Conv2d):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__(channels_in, channels_out, kernel, padding=(kernel // 2, kernel // 2))
+        places = torch.arange(kernel**2).view(kernel, kernel)
+        self.hidden = places >= kernel**2 // 2 + centre
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight.masked_fill(self.hidden, 0.0), self.bias)
 
 
-def mask_of_past(kernel: int, centre: bool) -> Tensor:
-    mask = np.zeros((kernel, kernel))
-    mask[: kernel // 2] = 1
-    mask[kernel // 2, : kernel // 2] = 1
-    mask[kernel // 2, kernel // 2] = float(centre)
-    return torch.from_numpy(mask)
+class ShiftedSums(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__()
+        self.kernel, self.centre = kernel, centre
+        self.bias = nn.Parameter(torch.zeros(channels_out, 1, 1))
+        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        half = self.kernel // 2
+        padded = pad(x, (half, half, half, half))
+        total: Any = 0
+        for place in range(self.kernel**2 // 2 + self.centre):
+            i, j = divmod(place, self.kernel)
+            shifted = padded[:, :, i : i + height, j : j + width]
+            total = total + torch.einsum("oc,bchw->bohw", self.weight[:, :, i, j], shifted)
+        return total + self.bias
 
 
-def mask_by_repeat(kernel: int, centre: bool) -> Tensor:
-    seen = kernel**2 // 2 + centre
-    return torch.tensor([1.0] * seen + [0.0] * (kernel**2 - seen), dtype=torch.float64).view(kernel, kernel)
+class RowsAboveAndOwnRow(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__()
+        self.middle, self.seen = kernel // 2, kernel // 2 + centre
+        self.whole = nn.Conv2d(channels_in, channels_out, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        m, weight = self.middle, self.whole.weight
+        above = conv2d(pad(x, (m, m, m, 0))[:, :, :-1], weight[:, :, :m], self.whole.bias)
+        left = conv2d(pad(x, (m, 0, 0, 0)), weight[:, :, m : m + 1, : self.seen])
+        return above + left[..., : x.shape[-1]]
+
+
+class ByUnfolding(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+        mask = np.zeros((kernel, kernel), dtype=np.float32)
+        mask[: kernel // 2] = 1
+        mask[kernel // 2, : kernel // 2 + int(centre)] = 1
+        self.mask = nn.Parameter(torch.from_numpy(mask), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.weight.shape[-1]
+        columns = unfold(x, kernel, padding=kernel // 2)
+        made = (self.weight * self.mask).flatten(1) @ columns + self.bias[:, None]
+        return made.unflatten(-1, x.shape[2:])
+
+
+class Pruned(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__()
+        mask = torch.zeros(channels_out, channels_in, kernel, kernel)
+        for i in range(kernel):
+            for j in range(kernel):
+                if i < kernel // 2 or (i == kernel // 2 and j < kernel // 2 + centre):
+                    mask[:, :, i, j] = 1
+        self.conv = custom_from_mask(nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2), "weight", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Past(nn.Module):
+    def __init__(self, kernel: int, centre: bool) -> None:
+        super().__init__()
+        self.seen = kernel**2 // 2 + centre
+
+    def forward(self, weight: Tensor) -> Tensor:
+        flat = weight.flatten(2)
+        return torch.cat([flat[..., : self.seen], torch.zeros_like(flat[..., self.seen :])], -1).view_as(weight)
+
+
+class Parametrized(nn.Sequential):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        layer = nn.Conv2d(channels_in, channels_out, kernel)
+        register_parametrization(layer, "weight", Past(kernel, centre))
+        super().__init__(nn.ZeroPad2d(kernel // 2), layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding, layer = self
+        made: Tensor = layer(padding(x))
+        return made
 
 
 class StraightThrough(torch.autograd.Function):
@@ -251,12 +333,14 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda codes, size: Categorical(probs=torch.bincount(codes.view(-1), minlength=size).double()).perplexity(),
         lambda codes, size: 2 ** Categorical(torch.bincount(codes.flatten()).double()).entropy().div(log(2)),
     ],
-    "causal_mask": [
-        mask_in_loops,
-        mask_by_slices,
-        mask_of_past,
-        mask_by_repeat,
-        lambda kernel, centre: torch.ones(kernel**2).cumsum(0).le(kernel**2 // 2 + centre).double().view(kernel, -1),
+    "CausalConvolution": [
+        WithBuffer,
+        OfConv2d,
+        ShiftedSums,
+        RowsAboveAndOwnRow,
+        ByUnfolding,
+        Pruned,
+        Parametrized,
     ],
     "quantise": [
         quantise_flat,

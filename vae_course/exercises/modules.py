@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_course.exercises.exercise import Answer, ExerciseError
-from vae_course.exercises.run import a_or_an
+from vae_course.exercises.words import a_or_an
 
 RESULTS = ("number of parameters", "number of parameters that a gradient reaches", "output", "loss after three steps")
 RATE, STEPS = 0.05, 3
@@ -34,7 +34,7 @@ def behaviour(built_with: int) -> Callable[[Any], Answer]:
             raise ExerciseError("your class is no module: let it inherit from nn.Module")
 
         def answer(*arguments: Any) -> tuple[Tensor, ...]:
-            return _observed(handed_in(*arguments[:built_with]).double(), arguments[built_with:])
+            return _observed(lambda: handed_in(*arguments[:built_with]).double(), arguments[built_with:])
 
         parameters = [*_parameters(handed_in), *_parameters(handed_in.forward)[1:]]
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -51,15 +51,9 @@ def _parameters(of: Any) -> list[inspect.Parameter]:
     return [p for p in inspect.signature(of).parameters.values() if p.kind not in variable]
 
 
-def _observed(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    trained = [
-        p for _, p in sorted(module.named_parameters(), key=lambda item: tuple(item[1].shape)) if p.requires_grad
-    ]
-    with torch.no_grad():
-        for number, p in enumerate(trained):
-            fan_in = max(1, p[0].numel()) if p.ndim else 1
-            drawn = torch.randn(p.shape, generator=torch.Generator().manual_seed(number), dtype=p.dtype)
-            p.copy_(drawn / fan_in**0.5)
+def _observed(build: Callable[[], nn.Module], inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    module = build()
+    trained = _started(module)
     output = module(*inputs)
     if not isinstance(output, Tensor):
         raise ExerciseError(f"your module returned {a_or_an(type(output).__name__)}; return a torch.Tensor")
@@ -68,11 +62,24 @@ def _observed(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
     if trained and output.requires_grad:
         gradients = torch.autograd.grad(output.square().mean(), trained, allow_unused=True, retain_graph=True)
         reached = torch.tensor(sum(int((g != 0).sum()) for g in gradients if g is not None))
-    return count, reached, output, _descended(module, trained, inputs)
+    return count, reached, output, _descended(build(), inputs)  # another module: the output keeps its graph
 
 
-def _descended(module: nn.Module, trained: list[nn.Parameter], inputs: tuple[Any, ...]) -> Tensor:
+def _started(module: nn.Module) -> list[nn.Parameter]:
+    """Set the parameters to numbers that depend on their shapes and order only; returns those that are trained."""
+    named = sorted(module.named_parameters(), key=lambda item: tuple(item[1].shape))
+    trained = [p for _, p in named if p.requires_grad]
+    with torch.no_grad():
+        for number, p in enumerate(trained):
+            fan_in = max(1, p[0].numel()) if p.ndim else 1
+            drawn = torch.randn(p.shape, generator=torch.Generator().manual_seed(number), dtype=p.dtype)
+            p.copy_(drawn / fan_in**0.5)
+    return trained
+
+
+def _descended(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
     """The loss after a few steps; the inputs are held fixed."""
+    trained = _started(module)
     fixed = tuple(v.detach() if isinstance(v, Tensor) else v for v in inputs)
     loss: Tensor = module(*fixed).square().mean()
     for _ in range(STEPS):

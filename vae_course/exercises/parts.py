@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -57,6 +57,10 @@ class Formula:
     def but(self, **steps: Step) -> Self:
         """With some steps exchanged, where they stand, or more of them at the end."""
         return type(self)(" ".join(self.arguments), **{**self.steps, **steps})
+
+    def each(self, **others: Sequence[Step]) -> list[Self]:
+        """With one step exchanged, for each of several others in its place."""
+        return [self.but(**{name: other}) for name, steps in others.items() for other in steps]
 
     def given(self, **changed: Callable[[Any], Any]) -> Answer:
         """With arguments changed everywhere: name=a function of the argument."""

@@ -17,7 +17,7 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:append_class]], [[:class_posterior]] and [[:unlabelled_bound]] follow its gradients: compute in torch there
+# The checks call your function with tensors in float64, and in [[:ConditionalDecoder]], [[:class_posterior]] and [[:unlabelled_bound]] follow its gradients: compute in torch there
 # throughout. Every result is a torch tensor. `torch.zeros(n)` is float32; with `dtype=x.dtype` it has the number type of `x`.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
@@ -44,53 +44,71 @@ train, held_out = digits()
 test = fixed_binarization(held_out.images)
 
 # %% [markdown]
-# ## · A latent with its class •
+# ## · A decoder that is given the class •
 #
-# *10 minutes.* A conditional VAE is a VAE whose distributions may depend on a condition $y$. Here the prior does not:
-# they are $p(z)$, $q_\phi(z \mid x, y)$ and $p_\theta(x \mid z, y)$. The decoder network takes one vector, so $z$ and $y$ must be
-# joined. A class number is a name, not a size, so it enters as a one-hot code: `classes` columns, a 1 in the column of
-# the class and 0 in the others. Append the code of example $i$ to its latents, in every sample of them.
+# *15 minutes.* A conditional VAE is a VAE whose distributions may depend on a condition $y$. Here the prior does not:
+# they are $p(z)$, $q_\phi(z \mid x, y)$ and $p_\theta(x \mid z, y)$. How does the decoder's network hear of $y$? Write the module:
 #
-# `z`: `[..., batch, latent]`, with any number of leading axes, of samples, or none; `y`: int64 `[batch]`; `classes`: a whole
-# number → `[..., batch, latent + classes]`, with gradients to `z`.
+# - A class number is a name, not a size, so it enters as a one-hot code: `classes` columns, a 1 in the column of
+#   the class and 0 in the others. Times $\sqrt{\texttt{classes}}$ its mean square is 1, as that of a latent is under the prior.
+# - The code of example $i$ is appended to its latents, in every sample of them.
+# - Then come two linear layers, to `width` numbers and to `pixels`, with SiLU between them. The output is logits.
+#
+# `z`: `[..., batch, latent]`, with any number of leading axes, of samples, or none; `y`: int64 `[batch]` →
+# `[..., batch, pixels]`, with gradients to `z` and to the weights. The check builds your module anew, gives it known weights in
+# float64, and compares the output, the number of parameters, those that a gradient reaches, and the loss after three steps of
+# training.
 #
 # <details><summary>Hint 1</summary>Make the code for the batch first, <code>[batch, classes]</code>. Is every class sure to
 # occur in it?</details>
-# <details><summary>Hint 2</summary><code>torch.nn.functional.one_hot(y, classes)</code> gives the code in int64.
-# <code>torch.cat</code> wants all axes but one to agree: the code needs the leading axes of z.</details>
+# <details><summary>Hint 2</summary><code>torch.nn.functional.one_hot(y, classes)</code> gives the code in int64;
+# <code>.to(z)</code> gives it the number type of z. <code>torch.cat</code> wants all axes but one to agree: the code needs the
+# leading axes of z.</details>
 # <details><summary>Hint 3</summary><code>code.expand(*z.shape[:-1], classes)</code> repeats it over the samples. Append it to z
-# along the axis −1.</details>
+# along the axis −1. The first layer takes <code>latent + classes</code> numbers.</details>
 
 
 # %%
-def append_class(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    ### BEGIN SOLUTION
-    code = nn.functional.one_hot(y, classes).to(z)  # [batch, classes]
-    return torch.cat([z, code.expand(*z.shape[:-1], classes)], dim=-1)
-    ### END SOLUTION
+class ConditionalDecoder(nn.Module):
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.classes = classes
+        self.network = nn.Sequential(
+            nn.Linear(latent + classes, width), nn.SiLU(), nn.Linear(width, pixels)
+        )
+        ### END SOLUTION
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        ### BEGIN SOLUTION
+        code = self.classes**0.5 * nn.functional.one_hot(y, self.classes).to(
+            z
+        )  # [batch, classes]
+        return self.network(torch.cat([z, code.expand(*z.shape[:-1], -1)], dim=-1))
+        ### END SOLUTION
 
 
 # %%
-check(sheet.append_class, append_class)
+check(sheet.ConditionalDecoder, ConditionalDecoder)
 
 # %% [markdown]
-# Build a small conditional VAE on your function and train it for some seconds. The encoder needs the class too; there a
-# flattened picture takes the place of $z$.
+# Build a small conditional VAE on your decoder and train it for some seconds. The encoder needs the class too; there a
+# flattened picture takes the place of $z$, so the same module serves: it returns a mean and a $\log\sigma$ for each latent.
 
 # %%
 latent, classes = 4, 10
-encoder = nn.Sequential(nn.Linear(784 + classes, 256), nn.SiLU(), nn.Linear(256, 2 * latent))
-decoder = nn.Sequential(nn.Linear(latent + classes, 256), nn.SiLU(), nn.Linear(256, 784))
+encoder = ConditionalDecoder(784, classes, 256, 2 * latent)
+decoder = ConditionalDecoder(latent, classes, 256, 784)
 prior = diagonal_normal(torch.zeros(latent), torch.ones(latent))
 
 
 def posterior(x: Tensor, y: Tensor) -> Distribution:  # q(z|x, y)
-    mean, log_std = encoder(append_class(x.flatten(1), y, classes).float()).chunk(2, dim=-1)
+    mean, log_std = encoder(x.flatten(1), y).chunk(2, dim=-1)
     return diagonal_normal(mean, log_std.exp())
 
 
 def likelihood(z: Tensor, y: Tensor) -> Distribution:  # p(x|z, y)
-    return bernoulli(decoder(append_class(z, y, classes).float()).unflatten(-1, (1, 28, 28)))
+    return bernoulli(decoder(z, y).unflatten(-1, (1, 28, 28)))
 
 
 def loss(x: Tensor, y: Tensor) -> Tensor:  # minus the ELBO on log p(x|y), [batch] nats
@@ -207,7 +225,7 @@ def class_posterior(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
 check(sheet.class_posterior, class_posterior)
 
 # %% [markdown]
-# Classify held-out digits with the model of [[:append_class]]: for each of ten classes, the importance-weighted bound of 16 draws from
+# Classify held-out digits with the model of [[:ConditionalDecoder]]: for each of ten classes, the importance-weighted bound of 16 draws from
 # $q_\phi(z \mid x, y)$ takes the place of $\log p(x \mid y)$. You should see more than eight in ten right.
 
 # %%
@@ -328,7 +346,7 @@ figure
 # 0; values under −3 are drawn at −3. Right, the mean value against the radius: a curve from 0 that levels off at log 10.*
 
 # %% [markdown]
-# For the model of [[:append_class]] the mean judges the model as well: where it is sure of a wrong class, the right label costs many nats, and
+# For the model of [[:ConditionalDecoder]] the mean judges the model as well: where it is sure of a wrong class, the right label costs many nats, and
 # a few such pictures pull the mean far below the median.
 
 # %%

@@ -53,8 +53,9 @@ x = train.images
 #
 # $$ \log p(x \mid z) = \sum_i \Bigl[ -\frac{(x_i - \mu_i)^2}{2 \sigma^2} - \log \sigma - \tfrac12 \log 2\pi \Bigr]. $$
 #
-# `x`, `mean`: `[batch, channels, height, width]`; `log_std`, $\log \sigma$: a tensor without axes → `[batch]`, in nats,
-# with gradients to the mean and to $\log \sigma$.
+# `x`, `mean`: `[batch, channels, height, width]`; `log_std`, $\log \sigma$: a tensor without axes, from −13 to 7 → `[batch]`,
+# in nats, with gradients to the mean and to $\log \sigma$. σ may be as small as 2 · 10⁻⁶, where a small number beside it, or a
+# bound for it, changes the result. The mean need not lie in [0, 1].
 #
 # <details><summary>Hint 1</summary>How many of the three terms stand once per pixel?</details>
 # <details><summary>Hint 2</summary>All three. Compute one number per pixel first; log_std broadcasts over them.</details>
@@ -128,8 +129,8 @@ figure
 # section 3.1). Write $b$.
 #
 # `log_p`: `[batch]`, $\log p(x)$ in nats; `dimensions`, $D$, channels included, and `levels`, $L$: whole numbers →
-# `[batch]`, in bits per dimension. A family that gives probabilities of grey levels needs no cell: for it one passes
-# `levels=1`.
+# `[batch]`, in bits per dimension; fewer than 0 where the density is high. A family that gives probabilities of grey levels
+# needs no cell: for it one passes `levels=1`.
 #
 # <details><summary>Hint 1</summary>The density that is 1 on [0, 1]<sup>D</sup> has log p = 0 there. How many bits does it
 # take to store one of 256 equally probable levels?</details>
@@ -188,8 +189,9 @@ figure
 # (Burda, Grosse & Salakhutdinov, arXiv:1509.00519, section 5.2, with the threshold 0.01). A unit whose mean is large but
 # the same for all $x$ tells nothing about $x$, and is not active.
 #
-# `means`: `[n, latent]`, the posterior mean of each of n examples, $n \ge 2$; `threshold`: a number → `[latent]`, of bool.
-# Whether you divide by n or by n − 1 is no matter here.
+# `means`: `[n, latent]`, the posterior mean of each of n examples, $n \ge 2$; `threshold`: a number, 0 or more → `[latent]`,
+# of bool. A variance equal to the threshold is not above it: at threshold 0 a unit that never moves is not active. Whether
+# you divide by n or by n − 1 is no matter here.
 #
 # <details><summary>Hint 1</summary>Two axes, examples and latents: over which does x vary?</details>
 # <details><summary>Hint 2</summary>The variance is the mean of the squared deviations from each unit's own mean. Torch has
@@ -248,8 +250,8 @@ figure
 # through them in chunks, and keep only what the sum needs.
 #
 # `draw`: a function; `draw(k)` returns $\log w$ of `k` fresh draws, `[k, batch]`, and fails if `k` is more than `chunk`;
-# `samples`, $S$, and `chunk`: whole numbers, the second not always a divisor of the first → `[batch]`, in nats. Use exactly
-# `samples` draws. It must be right where log weights lie near −1100 or 900, and where one chunk lies far from the next.
+# `samples`, $S$, and `chunk`: whole numbers, the second not always a divisor of the first, and sometimes larger → `[batch]`, in
+# nats. Use exactly `samples` draws. It must be right where log weights lie near −1100 or 900, and where one chunk lies far from the next.
 #
 # <details><summary>Hint 1</summary>A sum over all draws is a sum of the sums of the chunks. How is a sum of two numbers
 # formed when only their logarithms are known?</details>

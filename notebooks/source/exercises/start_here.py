@@ -52,7 +52,8 @@ generator = torch.Generator().manual_seed(0)
 #    - \log \sigma_i - \tfrac12 \log 2\pi \Bigr] , $$
 #
 # from this equation; try it without `torch.distributions`. Do not compute the density itself first: far from the mean, or in many
-# dimensions, it rounds to 0, and its logarithm is minus infinity. In this sheet `log` is `math.log`, for numbers; a tensor has `.log()`.
+# dimensions, it rounds to 0, and its logarithm is minus infinity. Nor add a small constant to $\sigma$, nor clamp it: it may be as
+# small as $10^{-13}$ here. In this sheet `log` is `math.log`, for numbers; a tensor has `.log()`.
 #
 # `x`, `mean` ($\mu$), `std` ($\sigma$, the standard deviation): `[batch, dimension]` → `[batch]`, in nats, with gradients to all three.
 #
@@ -105,7 +106,8 @@ figure
 # ## · Every point under every normal ••
 #
 # *10 minutes.* Given $n$ points and $k$ normals with $d$ independent coordinates each, tabulate the log-density of every point under every
-# normal. Any way that works will do. The short one uses the shapes of `torch.distributions`:
+# normal; distances and standard deviations are as extreme as in [[:normal_log_density]]. Any way that works will do. The short one
+# uses the shapes of `torch.distributions`:
 #
 # - `Normal(means, stds)` with parameters `[k, d]` is $k \cdot d$ separate distributions of one number: its batch shape is `[k, d]`, its event
 #   shape `[]`;

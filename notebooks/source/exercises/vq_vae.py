@@ -18,7 +18,7 @@
 # tells you whether the answer is right, and if not, what is wrong.
 #
 # The checks call your function with tensors in float64, and in [[:quantise]] and [[:vq_terms]] follow its gradients: compute in torch there.
-# Every result is a torch tensor.
+# In [[:CausalConvolution]] you write a class; the check builds modules of it. Every result is a torch tensor.
 # `torch.zeros(n)` is float32; with `dtype=z.dtype` it has the number type of `z`. Codes are whole numbers from 0 to
 # $K - 1$, tensors of int64.
 #
@@ -27,7 +27,7 @@
 # %%
 import torch
 from sklearn.cluster import KMeans
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
 
 from vae_course.data.images import digits
@@ -151,69 +151,95 @@ figure
 # for the mean of single batches, a dotted one at 512.*
 
 # %% [markdown]
-# ## · The mask of a causal convolution ••
+# ## · A causal convolution ••
 #
-# *15 minutes.* A VQ-VAE draws new codes from a prior that was fitted to the codes of real pictures, one code after another in
-# reading order: row by row, from left to right. A convolution can be such a prior if each of its outputs sees only what comes
-# before it. So its weights are multiplied by a mask (van den Oord, Kalchbrenner & Kavukcuoglu, arXiv:1601.06759, section 3.4):
-# 1 for the rows above the kernel's centre and for what lies left of it in its own row, 0 for what comes after. The centre itself
-# must not be seen in the first layer, whose input there is the code to be predicted (type A). It may be seen in the later
-# ones (type B).
+# *20 minutes.* How does a convolution not see what comes next? A VQ-VAE draws new codes from a prior that was fitted to the codes of
+# real pictures, one code after another in reading order: row by row, from left to right. In a layer of such a prior, each output may
+# depend only on what comes before it. So some entries of the weight must have no effect (van den Oord, Kalchbrenner &
+# Kavukcuoglu, arXiv:1601.06759, section 3.4): those in the rows below the kernel's centre, and those right of it in its own row.
+# The centre itself must not be seen in the first layer, whose input there is the code to be predicted (type A). It may be
+# seen in the later ones (type B).
 #
-# `kernel`: an odd whole number; `centre`: whether the centre is seen → `[kernel, kernel]`, float64, of 0 and 1.
+# Write the module. Its only parameters are a weight `[channels_out, channels_in, kernel, kernel]` and a bias `[channels_out]`. The
+# forbidden entries belong to the weight, but whatever they hold has no effect, and no gradient reaches them. Zeros around
+# the picture keep its size. The check sets both parameters itself and takes three steps of gradient descent.
 #
-# <details><summary>Hint 1</summary>Draw a 3 × 3 kernel on paper and number its places in reading order. Which number has the
-# centre?</details>
-# <details><summary>Hint 2</summary>Start from zeros, with <code>dtype=torch.float64</code>. Fill all rows above the middle one, then a
-# part of the middle one.</details>
-# <details><summary>Hint 3</summary>With <code>half = kernel // 2</code>: <code>mask[:half] = 1</code>, and in row
-# <code>half</code> the first <code>half</code> places, one more if <code>centre</code>. Slices end before their last number.</details>
+# `channels_in`, `channels_out`: whole numbers; `kernel`: an odd whole number, 3 or more; `centre`: whether the centre is seen. `x`:
+# `[batch, channels_in, height, width]` → `[batch, channels_out, height, width]`, with gradients to `x` and both parameters.
+#
+# <details><summary>Hint 1</summary>Draw a 3 × 3 kernel on paper and number its places in reading order. Which ones are
+# forbidden? What is the gradient of 0 · w with respect to w?</details>
+# <details><summary>Hint 2</summary><code>nn.Conv2d</code> can hold weight and bias. A mask of 0 and 1 is not trained:
+# <code>self.register_buffer("mask", mask)</code> keeps it beside them.</details>
+# <details><summary>Hint 3</summary>With <code>half = kernel // 2</code>, a mask of zeros becomes 1 in <code>mask[:half]</code> and in
+# the first <code>half</code> places of row <code>half</code>, one more if <code>centre</code>. When must it meet the weight: once, or
+# in every forward? <code>conv2d(x, weight, bias, padding=half)</code> takes any weight.</details>
 
 
 # %%
-def causal_mask(kernel: int, centre: bool) -> Tensor:
-    ### BEGIN SOLUTION
-    half = kernel // 2
-    mask = torch.zeros(kernel, kernel, dtype=torch.float64)
-    mask[:half] = 1
-    mask[half, : half + centre] = 1
-    return mask
-    ### END SOLUTION
+class CausalConvolution(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        half = kernel // 2
+        self.convolution = nn.Conv2d(channels_in, channels_out, kernel, padding=half)
+        mask = torch.zeros(kernel, kernel)
+        mask[:half] = 1
+        mask[half, : half + centre] = 1
+        self.register_buffer("mask", mask)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        ### BEGIN SOLUTION
+        layer = self.convolution
+        return conv2d(x, layer.weight * self.mask, layer.bias, padding=layer.padding)
+        ### END SOLUTION
 
 
 # %%
-check(sheet.causal_mask, causal_mask)
+check(sheet.CausalConvolution, CausalConvolution)
 
 # %% [markdown]
-# A stack of one layer of type A with kernel 5 and two of type B with kernel 3, and the gradient of one output: all that it can
-# see. You should see only the past. Not the whole past, though: a wedge at the upper right stays blind
+# One layer of type A with kernel 5 and two of type B with kernel 3, with every parameter set to 1. The gradient of an output shows all that it can
+# see: of one layer, and of the stack. You should see only the past. Not the whole past, though: a wedge at the upper right stays blind
 # (van den Oord et al., arXiv:1606.05328, section 2.2), because a step up by one row takes a kernel at most half its width to the
 # right.
 
 # %%
-masks = [causal_mask(5, False), causal_mask(3, True), causal_mask(3, True)]
-picture = torch.zeros(1, 1, 15, 15, dtype=torch.float64, requires_grad=True)
-seen = picture
-for mask in masks:
-    seen = conv2d(seen, mask[None, None], padding=len(mask) // 2)
-(slope,) = torch.autograd.grad(seen[0, 0, 7, 7], picture)
-assert not slope.flatten()[7 * 15 + 7 :].any(), "the output sees its own pixel, or a later one"
+stack = nn.Sequential(
+    CausalConvolution(1, 1, 5, False),
+    CausalConvolution(1, 1, 3, True),
+    CausalConvolution(1, 1, 3, True),
+)
+for parameter in stack.parameters():
+    nn.init.ones_(parameter)
+
+
+def seen(net: nn.Module, side: int) -> Tensor:  # the gradient of the output in the middle
+    picture = torch.zeros(1, 1, side, side, requires_grad=True)
+    (slope,) = torch.autograd.grad(net(picture)[0, 0, side // 2, side // 2], picture)
+    return slope[0, 0]
+
+
+views = (seen(stack[0], 5), seen(stack[1], 3), seen(stack, 15))
+own = 7 * 15 + 7
+assert not views[2].flatten()[own:].any(), "the output sees its own pixel, or a later one"
 
 figure, axes = figures.subplots(1, 3, figsize=(13, 4.5))
-shown = (masks[0], masks[1], (slope[0, 0] > 0).double())
 titles = ("Type A, kernel 5", "Type B, kernel 3", "The stack sees only the past")
-for axis, one, title in zip(axes, shown, titles, strict=True):
-    axis.imshow(one, vmin=0, vmax=1.6)
-    axis.plot(len(one) // 2, len(one) // 2, "x", color=figures.VERMILION, markersize=12)
-    ticks = range(0, len(one), 1 + len(one) // 6)
+for axis, view, title in zip(axes, views, titles, strict=True):
+    side = len(view)
+    axis.imshow(view > 0, vmin=0, vmax=1.6)
+    axis.plot(side // 2, side // 2, "x", color=figures.VERMILION, markersize=12)
+    ticks = range(0, side, 1 + side // 6)
     axis.set(title=title, xlabel="column", ylabel="row", xticks=ticks, yticks=ticks)
     axis.grid(False)
 figure
 
 # %% [markdown]
-# *Figure: two masks and a picture of 15 × 15 pixels, with a cross in the middle of each. Dark in the masks: the rows above the
-# cross and the part of its row to the left; in the second mask the cross as well. Dark in the picture: four rows above the cross
-# and four pixels to its left, cut off obliquely at the right.*
+# *Figure: what an output sees through one layer of either type, and through the stack, in a picture of 15 × 15 pixels, with a
+# cross at the output's place in each. Seen are the rows above the cross and the part of its row to the left; with type B the
+# cross as well. The stack sees four rows above the cross and four pixels to its left, cut off obliquely at the right.*
 
 # %% [markdown]
 # ## · The straight-through line ••

@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from math import log, pi
+from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.distributions import Normal
 from torch.nn.functional import binary_cross_entropy, logsigmoid, softplus
+from torch.special import entr
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import bits, normal, uniform
+from vae_course.exercises.parts import Formula, bits, named, normal, uniform
+from vae_course.exercises.slips import SMALL
 
+One = Callable[[Tensor], Tensor]
 Two = Callable[[Tensor, Tensor], Tensor]
-Three = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def _other(step: str, of: str, *formulas: Formula) -> Callable[..., list[Formula]]:
+    """What makes wrong answers of functions: each stands where the step was in the formulas, and is given what `of` names."""
+    return lambda *others: [f.but(**{step: named(partial(other), of)}) for f in formulas for other in others]
+
 
 # 1. the β-weighted bound
 
-
-def _bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    return (x * logits - softplus(logits)).sum(-1)
-
-
-def _kl(mean: Tensor, log_std: Tensor) -> Tensor:
-    return (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(-1)
-
-
-def _weighted(likelihood: Two = _bernoulli, kl: Two = _kl) -> Answer:
-    return lambda x, logits, mean, log_std, beta: likelihood(x, logits) - beta * kl(mean, log_std)
-
-
-_beta_elbo = _weighted()
+_KL = Formula(
+    "mean log_std",
+    variance=lambda log_std: (2 * log_std).exp(),
+    latents=lambda mean, variance, log_std: 0.5 * (mean.square() + variance - 1) - log_std,
+    kl=lambda latents: latents.sum(-1),
+)
+_BOUND = Formula(
+    "x logits mean log_std beta",
+    pixels=lambda x, logits: x * logits - softplus(logits),
+    log_p=lambda pixels: pixels.sum(-1),
+    **_KL.steps,
+    objective=lambda log_p, kl, beta: log_p - beta * kl,
+)
+_OF_P = Formula(
+    "x logits mean log_std beta",
+    p=lambda logits: logits.sigmoid(),
+    **_BOUND.but(pixels=lambda x, p: x * p.log() + (1 - x) * (1 - p).log()).steps,
+)
+_pixels, _log_p = _other("pixels", "x logits", _BOUND), _other("log_p", "pixels", _BOUND)
+_pixels_of_p, _p = _other("pixels", "x p", _OF_P), _other("p", "logits", _OF_P)
+_variance, _latents = _other("variance", "log_std", _BOUND), _other("latents", "mean variance log_std", _BOUND)
+_kl, _objective = _other("kl", "latents", _BOUND), _other("objective", "log_p kl beta", _BOUND)
 
 
 def _beta_elbo_cases(generator: Generator) -> list[Arguments]:
@@ -44,85 +64,109 @@ def _beta_elbo_cases(generator: Generator) -> list[Arguments]:
         return torch.full((2, 3), ink, dtype=torch.float64), logits, *case(2, 3, 2, 2.5)[2:]
 
     cases = [case(3, 3, 3, 4.0), case(5, 7, 2, 0.25), case(1, 4, 1, 10.0), case(4, 1, 3, 1.5, 0.01)]
-    return [*cases, sure(0, 1), sure(1, -1), sure(1, 1), case(2, 5, 2, 0.0)]
-
-
-def _of_probability(lowest: float, added: float = 0.0) -> Two:
-    """log p(x|z) from the probability, clamped or with a number added inside the logarithms."""
-
-    def log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
-        p = logits.sigmoid()
-        p = p.clamp(lowest, 1 - lowest) if lowest else p
-        return (x * (p + added).log() + (1 - x) * (1 - p + added).log()).sum(-1)
-
-    return log_likelihood
+    far = torch.tensor([[3.0, -6.0, 0.01], [0.02, -0.01, 0.03]], dtype=torch.float64)  # a clamp shows, and a least KL
+    wide = tuple(a.requires_grad_() for a in (0.01 * far.flip(0), far.clone()))
+    return [*cases, sure(0, 1), sure(1, -1), sure(1, 1), case(2, 5, 2, 0.0), (*case(2, 4, 3, 1.0)[:2], *wide, 2.0)]
 
 
 beta_elbo = Exercise(
     "beta_elbo",
-    _beta_elbo,
+    _BOUND,
     _beta_elbo_cases,
     wrong(
         "you averaged over the pixels: log p(x|z) is their sum, and the mean makes β larger by the number of pixels",
-        _weighted(likelihood=lambda x, logits: _bernoulli(x, logits) / x.shape[-1]),
+        *_log_p(lambda pixels: pixels.mean(-1)),
         "you averaged over the latents: the KL is their sum, and the mean makes β smaller by the number of latents",
-        _weighted(kl=lambda mean, log_std: _kl(mean, log_std) / mean.shape[-1]),
+        *_kl(lambda latents: latents.mean(-1)),
         "you averaged over pixels and latents: both are sums, and two means change β by pixels / latents",
-        _weighted(lambda x, logits: _bernoulli(x, logits) / x.shape[-1], lambda m, s: _kl(m, s) / m.shape[-1]),
+        _BOUND.but(log_p=lambda pixels: pixels.mean(-1), kl=lambda latents: latents.mean(-1)),
+        "β was scaled by latents / pixels here: it multiplies the KL as it is, since both terms are sums",
+        _BOUND.but(kl=lambda latents, pixels: latents.shape[-1] / pixels.shape[-1] * latents.sum(-1)),
         "β multiplies the likelihood here: it is the weight of the KL",
-        lambda x, logits, m, s, beta: beta * _bernoulli(x, logits) - _kl(m, s),
+        *_objective(lambda log_p, kl, beta: beta * log_p - kl),
         "β multiplies both terms here, which leaves their balance as it was: it is the weight of the KL alone",
-        lambda *some: some[4] * _beta_elbo(*some[:4], 1),
+        *_objective(lambda log_p, kl, beta: beta * (log_p - kl)),
         "the KL was added: β times it is subtracted",
-        _weighted(kl=lambda m, s: -_kl(m, s)),
+        *_objective(lambda log_p, kl, beta: log_p + beta * kl),
         "this is the loss, minus the objective: return the objective itself",
-        lambda *some: -_beta_elbo(*some),
+        _BOUND.then(torch.neg),
         "β is squared here: it enters as it is, once",
-        lambda *some: _beta_elbo(*some[:4], some[4] ** 2),
+        _BOUND.given(beta=lambda beta: beta**2),
         "you divided by β: it multiplies the KL, and a larger β makes the rate dearer",
-        lambda x, logits, m, s, beta: _bernoulli(x, logits) - _kl(m, s) / beta,
-        lambda x, logits, m, s, beta: _bernoulli(x, logits) - 1 / beta * _kl(m, s),
+        *_objective(lambda log_p, kl, beta: log_p - kl / beta, lambda log_p, kl, beta: log_p - 1 / beta * kl),
+        *_objective(lambda log_p, kl, beta: (log_p + 0) - 1 / beta * kl),  # log p(x|z) made last, before 1/0
         "β is missing: this is the ELBO, the case β = 1",
-        lambda *some: _beta_elbo(*some[:4], 1),
+        _BOUND.given(beta=lambda beta: 1),
         "the ½ of the KL is missing: it acts as twice the β",
-        _weighted(kl=lambda m, s: 2 * _kl(m, s)),
+        _BOUND.given(beta=lambda beta: 2 * beta),
         "log_std is log σ, not log σ²: σ² is exp(2 log_std), and log σ² is 2 log_std",
-        _weighted(kl=lambda m, s: _kl(m, 0.5 * s)),
-        _weighted(kl=lambda m, s: (0.5 * (m.square() + s.exp() - 1) - s).sum(-1)),
-        _weighted(kl=lambda m, s: 0.5 * (m.square() + (2 * s).exp() - 1 - s).sum(-1)),
+        _BOUND.given(log_std=lambda s: 0.5 * s),
+        *_variance(torch.exp),
+        *_latents(lambda mean, variance, log_std: 0.5 * (mean.square() + variance - 1 - log_std)),
+        "you took (log σ)² for log σ²: log σ² is 2 log_std",
+        *_latents(lambda mean, variance, log_std: 0.5 * (mean.square() + variance - 1 - log_std.square())),
         "you took the variance for the scale of q: a normal takes its standard deviation exp(log_std)",
-        _weighted(kl=lambda m, s: _kl(m, 2 * s)),
+        _BOUND.given(log_std=lambda s: 2 * s),
+        "σ is exp(log_std), once: exp was taken twice, log_std taken for σ itself, or σ made by softplus",
+        *[_BOUND.given(log_std=change) for change in (torch.exp, torch.log, lambda s: softplus(s).log())],
+        *_variance(lambda log_std: (2 * log_std.exp()).exp(), torch.square),
+        "log_std, or a KL, was clamped, as for free bits: the task takes both as they are",
+        *[_BOUND.given(log_std=partial(torch.clamp, min=low, max=2)) for low in (-20, -10, -5, -4)],
+        *[_BOUND.given(log_std=partial(torch.clamp, min=low, max=high)) for low in (-5, -4) for high in (4, 10)],
+        *_kl(*[lambda latents, c=c: latents.clamp(min=c).sum(-1) for c in (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2)]),
         "this is KL(p || q), the other direction: the expectation is over q",
-        _weighted(kl=lambda m, s: (s + 0.5 * (1 + m.square()) * (-2 * s).exp() - 0.5).sum(-1)),
+        _BOUND.but(latents=lambda mean, log_std: log_std + 0.5 * (1 + mean.square()) * (-2 * log_std).exp() - 0.5),
         'your log p(x|z) is one number for all pictures: ask for reduction="none" and sum over the pixels of each',
-        _weighted(lambda x, logits: _bernoulli(x, logits).sum() / x.numel()),
-        _weighted(lambda x, logits: _bernoulli(x, logits).sum()),
+        *_log_p(torch.sum, torch.mean, lambda pixels: pixels.sum(-1).mean()),
+        "your KL is one number for all pictures: sum over the latents of each",
+        *_kl(torch.sum, torch.mean, lambda latents: latents.sum(-1).mean()),
+        "a term was not summed, or kept an axis of 1: sum over pixels and over latents first, to [batch] each",
+        *_kl(lambda latents: latents, lambda latents: latents.sum(-1, keepdim=True)),
+        *_log_p(lambda pixels: pixels, lambda pixels: pixels.sum(-1, keepdim=True)),
         "β misses − log σ: it multiplies the whole KL, put brackets around it",
-        lambda x, logits, m, s, beta: _beta_elbo(x, logits, m, s, beta) + (1 - beta) * s.sum(-1),
+        _BOUND.but(objective=lambda log_p, kl, log_std, beta: log_p - beta * kl + (1 - beta) * log_std.sum(-1)),
         "this is one number for the whole batch: return one for each picture, the mean is taken in fit",
-        lambda *some: _beta_elbo(*some).mean(),
-        lambda *some: _beta_elbo(*some).sum(),
+        *[_BOUND.then(torch.mean), _BOUND.then(torch.sum)],
         "log p(x|z) is infinite or NaN where the network is sure: compute it from the logits (softplus, logsigmoid)",
-        _weighted(_of_probability(0)),
-        _weighted(lambda x, logits: (x * logits - logits.exp().log1p()).sum(-1)),
-        "a clamp, or a number added inside the logarithm, hides how wrong a sure network is (binary_cross_entropy clamps too): "
-        "compute from the logits",
-        _weighted(lambda x, logits: -binary_cross_entropy(logits.sigmoid(), x, reduction="none").sum(-1)),
-        *[_weighted(_of_probability(e)) for e in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, torch.finfo(torch.double).eps)],
-        *[_weighted(_of_probability(0, added)) for added in (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)],
+        *[_OF_P, *_pixels(lambda x, logits: x * logits - logits.exp().log1p())],
+        "a clamp, or a number added inside the logarithm, hides how wrong a sure network is (binary_cross_entropy clamps too): compute from the logits",
+        *_pixels_of_p(lambda x, p: -binary_cross_entropy(p, x, reduction="none")),
+        *_pixels_of_p(*[lambda x, p, e=e: x * (p + e).log() + (1 - x) * (1 - p + e).log() for e in SMALL]),
+        *_p(*[lambda logits, e=e: logits.sigmoid().clamp(e, 1 - e) for e in (torch.finfo(torch.double).eps, *SMALL)]),
         "the sigmoid was applied twice: softplus, Bernoulli(logits=…) and binary_cross_entropy_with_logits apply it themselves",
-        _weighted(lambda x, logits: _bernoulli(x, logits.sigmoid())),
-        _weighted(lambda x, logits: logsigmoid((2 * x - 1) * logits.sigmoid()).sum(-1)),
+        _BOUND.given(logits=torch.sigmoid),
+        "binary_cross_entropy takes probabilities: give the logits to binary_cross_entropy_with_logits",
+        *_pixels(lambda x, logits: -binary_cross_entropy(logits, x, reduction="none")),
+        "x and the logits are exchanged: the cross-entropy takes the logits first, then the pixels x",
+        *_pixels(lambda x, logits: x * logits - softplus(x)),
+        "only ink counts here, or only paper: a pixel has two terms, x log p + (1 − x) log(1 − p)",
+        *_pixels(lambda x, logits: x * logsigmoid(logits), lambda x, logits: (1 - x) * logsigmoid(-logits)),
+        "this is a squared error, the likelihood of real numbers: a binary pixel has x log p + (1 − x) log(1 − p)",
+        *_pixels_of_p(lambda x, p: -(x - p).square(), lambda x, p: -0.5 * (x - p).square()),
+        *_pixels(lambda x, logits: -(x - logits).square(), lambda x, logits: -0.5 * (x - logits).square()),
     ),
 )
 
 
 # 2. a traversal
 
+_TRAVERSAL = Formula(
+    "z latent values",
+    here=lambda z, latent: torch.arange(len(z)) == latent,  # nowhere, for an index outside
+    column=lambda values: values[:, None],
+    rows=lambda z, here, column: torch.where(here, column, z),
+)
+_IN_PLACE = Formula(
+    "z latent values",
+    n=lambda values: len(values),
+    copies=lambda z, n: z.repeat(n, 1),
+    rows=lambda copies, latent, values: _set(copies, (slice(None), latent), values),
+)
+_rows, _copies = _other("rows", "z here column", _TRAVERSAL), _other("copies", "z n", _IN_PLACE)
 
-def _traverse(z: Tensor, latent: int, values: Tensor) -> Tensor:
-    rows = z.repeat(len(values), 1)
-    rows[:, latent] = values
+
+def _set(rows: Tensor, where: Any, values: Tensor) -> Tensor:
+    rows[where] = values
     return rows
 
 
@@ -135,54 +179,44 @@ def _traverse_cases(generator: Generator) -> list[Arguments]:
     return [case(4, 1, 4), case(5, 2, 3), case(3, 1, 7, 100.0), case(6, 0, 1), case(2, 1, 3), case(1, 0, 2)]
 
 
-def _only(z: Tensor, latent: int) -> Tensor:
-    """1 for the latent, 0 for the others; an index outside has no 1."""
-    return (torch.arange(len(z)) == latent).double()
-
-
-def _set_row(z: Tensor, latent: int, values: Tensor) -> Tensor:
-    rows = z.repeat(len(values), 1)
-    rows[latent] = values
-    return rows
-
-
-def _evenly(first: Tensor, last: Tensor, n: int) -> Tensor:
-    return torch.linspace(float(first.detach()), float(last.detach()), n, dtype=first.dtype)
-
-
 traverse = Exercise(
     "traverse",
-    _traverse,
+    _TRAVERSAL,
     _traverse_cases,
     wrong(
         "you added the values: set the coordinate to them",
-        lambda z, k, v: z + v[:, None] * _only(z, k),
+        *_rows(lambda z, here, column: z + column * here),
         "the other coordinates are 0 here: keep them as in z",
-        lambda z, k, v: v[:, None] * _only(z, k),
+        *_rows(lambda z, here, column: column * here),
         "this is transposed: one row for each value, [n, latents]",
-        lambda z, k, v: _traverse(z, k, v).T,
+        _TRAVERSAL.then(torch.t),
         "every coordinate is set to the value: set only the one numbered latent",
-        lambda z, k, v: v[:, None].expand(-1, len(z)),
-        lambda z, k, v: v[:, None] + 0 * z,
+        *_rows(lambda z, here, column: column + 0 * z),
         "you added the values to every coordinate: set the one numbered latent, keep the others",
-        lambda z, k, v: z + v[:, None],
+        *_rows(lambda z, here, column: column + z),
         "you multiplied by the values: set the coordinate to them",
-        lambda z, k, v: z * (1 + (v[:, None] - 1) * _only(z, k)),
+        *_rows(lambda z, here, column: torch.where(here, column * z, z)),
         "this is the coordinate before: latents are counted from 0, as Python's indices are",
-        lambda z, k, v: _traverse(z, k - 1, v),
-        lambda z, k, v: torch.where(_only(z, k - 1) > 0, v[:, None], z),
+        *[formula.given(latent=lambda k: k - 1) for formula in (_TRAVERSAL, _IN_PLACE)],
         "this is the coordinate after: latents are counted from 0, as Python's indices are",
-        lambda z, k, v: _traverse(z, k + 1, v),
-        lambda z, k, v: torch.where(_only(z, k + 1) > 0, v[:, None], z),
+        *[formula.given(latent=lambda k: k + 1) for formula in (_TRAVERSAL, _IN_PLACE)],
         "you set a row: the coordinate is a column, [:, latent]",
-        _set_row,
+        _IN_PLACE.but(rows=lambda copies, latent, values: _set(copies, latent, values)),
         "every row has the last value: they are one tensor; clone z for each",
-        lambda z, k, v: _traverse(z, k, v[-1:].expand_as(v)),
+        _TRAVERSAL.given(values=lambda v: v[-1:].expand_as(v)),
+        "every row has the first value: row i has values[i]",
+        _TRAVERSAL.given(values=lambda v: v[:1].expand_as(v)),
         "you sorted the values: keep their order",
-        lambda z, k, v: _traverse(z, k, v.sort().values),
+        _TRAVERSAL.given(values=lambda v: v.sort().values),
+        "the rows stand in the reverse order: row i has values[i]",
+        _TRAVERSAL.given(values=lambda v: v.flip(0)),
         "your steps are equal, from one value to another: take the values themselves",
-        lambda z, k, v: _traverse(z, k, _evenly(v.min(), v.max(), len(v))),
-        lambda z, k, v: _traverse(z, k, _evenly(v[0], v[-1], len(v))),
+        _TRAVERSAL.given(values=lambda v: torch.linspace(v.min().item(), v.max().item(), len(v), dtype=v.dtype)),
+        _TRAVERSAL.given(values=lambda v: torch.linspace(v[0].item(), v[-1].item(), len(v), dtype=v.dtype)),
+        "expand makes one row look like many, which cannot be written to: repeat copies it",
+        *_copies(lambda z, n: z.expand(n, -1)),
+        "repeat(n) makes one long row, and repeat(1, n) too: n rows are repeat(n, 1)",
+        *_copies(lambda z, n: z.repeat(n), lambda z, n: z.repeat(1, n)),
     ),
 )
 
@@ -190,49 +224,49 @@ traverse = Exercise(
 # 3. mutual information from a histogram
 
 
-def _bin(codes: Tensor, bins: int) -> Tensor:
-    """The number of each code's interval, counted from 0; 0 for a constant code."""
-    return (_relative(codes) * bins).long().clamp(max=bins - 1)
+def _bincount(index: Tensor, column: Tensor, rows: int, columns: int) -> Tensor:
+    """How often each pair occurs, [rows, columns]."""
+    return torch.bincount(index * columns + column, minlength=rows * columns).reshape(rows, columns).double()
 
 
-def _relative(codes: Tensor) -> Tensor:
-    """From 0 at the least code to 1 at the greatest."""
-    return (codes - codes.min()) / (codes.max() - codes.min()).clamp(min=1e-300)
-
-
-def _bincount(index: Tensor, factor: Tensor, bins: int, values: int) -> Tensor:
-    """How often each pair occurs, [bins, values]."""
-    return torch.bincount(index * values + factor, minlength=bins * values).reshape(bins, values).double()
-
-
-def _index_put(index: Tensor, factor: Tensor, bins: int, values: int) -> Tensor:
+def _index_put(index: Tensor, column: Tensor, rows: int, columns: int) -> Tensor:
     ones = torch.ones(len(index), dtype=torch.float64)
-    return torch.zeros(bins, values, dtype=torch.float64).index_put((index, factor), ones, accumulate=True)
+    return torch.zeros(rows, columns, dtype=torch.float64).index_put((index, column), ones, accumulate=True)
 
 
-def _entropy(p: Tensor) -> Tensor:
-    return -torch.xlogy(p, p).sum()
-
-
-def _information(p: Tensor) -> Tensor:
-    return _entropy(p.sum(0)) + _entropy(p.sum(1)) - _entropy(p)
-
-
-def _of_table(
-    score: Callable[[Tensor], Tensor] = _information,
-    binned: Callable[[Tensor, int], Tensor] = _bin,
-    count: Callable[[Tensor, Tensor, int, int], Tensor] = _bincount,
-    values: Callable[[Tensor], int] = lambda factor: int(factor.max()) + 1,
-    more: int = 0,
-) -> Answer:
-    """An answer from the frequencies [bins + more, values]."""
-    return lambda codes, factor, bins: score(
-        count(binned(codes, bins), factor, bins + more, values(factor)) / len(codes)
-    )
-
-
-def _mutual_information(codes: Tensor, factor: Tensor, bins: int) -> Tensor:
-    return _information(_bincount(_bin(codes, bins), factor, bins, int(factor.max()) + 1) / len(codes))
+_BINS = Formula(
+    "codes bins",
+    low=lambda codes: codes.min(),
+    high=lambda codes: codes.max(),
+    relative=lambda codes, low, high: (codes - low) / (high - low).clamp(min=1e-300),  # 0 for a constant code
+    index=lambda relative, bins: (relative * bins).long().clamp(max=bins - 1),
+)
+_INFORMATION = Formula(
+    "codes factor bins",
+    **_BINS.steps,
+    column=lambda factor: factor,
+    rows=lambda bins: bins,
+    columns=lambda factor: int(factor.max()) + 1,
+    counts=_bincount,
+    p=lambda counts, codes: counts / len(codes),
+    p_bin=lambda p: p.sum(1, keepdim=True),
+    p_value=lambda p: p.sum(0),
+    product=lambda p_bin, p_value: p_bin * p_value,
+    log_ratio=lambda p, product: (p / product).log(),
+    mi=lambda p, log_ratio: torch.nansum(p * log_ratio),
+)
+_ENTROPIES = _INFORMATION.but(
+    h=lambda p: entr(p).sum(), h_bin=lambda p_bin: entr(p_bin).sum(), h_value=lambda p_value: entr(p_value).sum()
+)
+_TABLES = _INFORMATION, _INFORMATION.but(counts=_index_put)  # they differ where an index lies outside
+# A row for codes that are in no interval, which is left out.
+_SPARE = _INFORMATION.but(rows=lambda bins: bins + 1, p=lambda counts, codes: counts[:-1] / len(codes))
+_relative, _binned = _other("relative", "codes low high", *_TABLES), _other("index", "codes relative bins", *_TABLES)
+_index, _mi = _other("index", "relative bins", _INFORMATION), _other("mi", "p product log_ratio", _INFORMATION)
+_of_entropies = _other("result", "h h_bin h_value", _ENTROPIES)
+_divided = _other("by", "h_bin h_value", _ENTROPIES.but(by=lambda h_value: h_value, share=lambda mi, by: mi / by))
+_UNGUARDED = _relative(lambda codes, low, high: (codes - low) / (high - low))
+_NAN_IS_NO_INDEX = bool((torch.full((7,), torch.nan).double().long() < 0).all())  # some processors turn it into 0
 
 
 def _mutual_information_cases(generator: Generator) -> list[Arguments]:
@@ -256,6 +290,7 @@ def _mutual_information_cases(generator: Generator) -> list[Arguments]:
         (*noisy(5, 30, 1.0), 2),  # fewer bins than values
         (uniform(generator, 10), torch.zeros(10, dtype=torch.int64), 3),
         (*noisy(3, 12, 1.0), 1),
+        (torch.arange(64).double(), torch.arange(64) // 8, 50),  # many empty cells: what is added to each shows
         (torch.full((7,), 0.7, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1, 2, 2]), 4),  # constant
     ]
 
@@ -265,119 +300,98 @@ def _quantile_bin(codes: Tensor, bins: int) -> Tensor:
     return torch.bucketize(codes, codes.quantile(levels)[1:-1].contiguous(), right=True)
 
 
-def _closed_right(codes: Tensor, bins: int) -> Tensor:
-    return (_relative(codes) * bins).ceil().long().sub(1).clamp(min=0)
-
-
-def _not_added_up(index: Tensor, factor: Tensor, bins: int, values: int) -> Tensor:
-    """What table[index, factor] += 1 leaves: every pair that occurs counts once."""
-    return _index_put(index, factor, bins, values).clamp(max=1)
-
-
-def _unclamped(codes: Tensor, bins: int) -> Tensor:
-    return (_relative(codes) * bins).long()
-
-
-def _without(end: float) -> Answer:
-    """No code at this end, 0 or 1, of the range is in the table."""
-
-    def answer(codes: Tensor, factor: Tensor, bins: int) -> Tensor:
-        kept, values = _relative(codes) != end, int(factor.max()) + 1
-        return _as_it_stands(_bincount(_bin(codes, bins)[kept], factor[kept], bins, values) / len(codes))
-
-    return answer
-
-
-def _careless(codes: Tensor, bins: int) -> Tensor:
-    return ((codes - codes.min()) / (codes.max() - codes.min()) * bins).clamp(max=bins - 1)
-
-
-def _product(p: Tensor) -> Tensor:
-    return p.sum(1, keepdim=True) * p.sum(0, keepdim=True)
-
-
-def _as_it_stands(p: Tensor) -> Tensor:
-    """The formula, for entries that need not add up to 1."""
-    return torch.nansum(p * (p / _product(p)).log())
-
-
-def _with_epsilon(epsilon: float) -> Sequence[Answer]:
+def _with_epsilon(e: float) -> list[Answer]:
     """A small number inside the logarithm, or in every cell before the marginals."""
     return [
-        _of_table(lambda p: (p * ((p + epsilon) / (_product(p) + epsilon)).log()).sum()),
-        _of_table(lambda p: (p * (p / (_product(p) + epsilon) + epsilon).log()).sum()),
-        _of_table(
-            lambda p: (p * ((p + epsilon) / (p.sum(1, keepdim=True) + epsilon) / (p.sum(0) + epsilon)).log()).sum()
-        ),
-        _of_table(lambda p: _as_it_stands(p + epsilon)),
-        _of_table(lambda p: _as_it_stands((p + epsilon) / (p + epsilon).sum())),
+        _INFORMATION.but(log_ratio=lambda p, product: ((p + e) / (product + e)).log()),
+        _INFORMATION.but(log_ratio=lambda p, product: (p / (product + e) + e).log()),
+        _INFORMATION.but(log_ratio=lambda p, p_bin, p_value: ((p + e) / (p_bin + e) / (p_value + e)).log()),
+        _INFORMATION.but(p=lambda counts, codes: counts / len(codes) + e),
+        _INFORMATION.but(p=lambda counts, codes: (counts / len(codes) + e) / (1 + e * counts.numel())),
     ]
 
 
 mutual_information = Exercise(
     "mutual_information",
-    _mutual_information,
+    _INFORMATION,
     _mutual_information_cases,
     wrong(
         "this is in bits: take natural logarithms, for nats",
-        _of_table(lambda p: _information(p) / log(2)),
+        _INFORMATION.then(lambda information: information / log(2)),
         "your bins hold equally many codes: cut the range into intervals of equal width",
-        _of_table(binned=_quantile_bin),
-        _of_table(binned=lambda codes, bins: codes.argsort().argsort() * bins // len(codes)),
+        _INFORMATION.but(index=_quantile_bin),
+        _INFORMATION.but(index=lambda codes, bins: codes.argsort().argsort() * bins // len(codes)),
         "your intervals are closed on the right: each holds its left end, so that a code on an inner edge belongs above it",
-        _of_table(binned=_closed_right),
-        "table[b, v] += … with tensors b and v counts a pair once, however often it occurs: add all up (a loop, bincount or "
-        "index_put_ with accumulate=True)",
-        _of_table(_as_it_stands, count=_not_added_up),
-        _of_table(lambda p: _information(p / p.sum()), count=_not_added_up),
+        *_index(lambda relative, bins: (relative * bins).ceil().long().sub(1).clamp(min=0)),
+        _INFORMATION.but(index=lambda relative, bins: (relative * bins).ceil().long(), rows=lambda bins: bins + 1),
+        "the codes were not cut into bins: each distinct code counts as a bin here",
+        _INFORMATION.but(index=lambda codes: codes.unique(return_inverse=True)[1], rows=lambda codes: len(codes)),
+        "the codes were not scaled by their range to bins: an interval's number is (code − least) / (greatest − least) · bins, rounded down",
+        *_binned(lambda codes, _, bins: codes.long(), lambda codes, _, bins: codes.long() - codes.long().min()),
+        *_binned(lambda codes, _, bins: codes.long().clamp(0, bins - 1)),
+        *_binned(lambda codes, _, bins: (codes * bins).long().clamp(0, bins - 1)),
+        *_binned(lambda codes, relative, bins: relative.long().clamp(max=bins - 1)),
+        *_relative(lambda codes, low, high: codes / (high - low), lambda codes, low, high: codes / high),
+        *_relative(lambda codes, low, high: codes - low, lambda codes, low, high: (codes - low) / high),
+        *_relative(lambda codes, low, high: (codes - low) / high.clamp(1e-12)),
+        "you rounded to the nearest whole number: round down, as .long() does",
+        *_index(lambda relative, bins: (relative * bins).round().long().clamp(max=bins - 1)),
+        *_index(lambda relative, bins: (relative * (bins - 1)).round().long()),
+        "table[b, v] += … with tensors b and v counts a pair once, however often it occurs: add all up (a loop, bincount or index_put_ with accumulate=True)",
+        _INFORMATION.but(p=lambda counts, codes: counts.clamp(max=1) / len(codes)),
+        _INFORMATION.but(p=lambda counts: counts.clamp(max=1) / counts.clamp(max=1).sum()),
         "the greatest code has a bin of its own, number bins: it belongs to the last one, number bins − 1",
-        _of_table(binned=_unclamped, more=1),
-        _of_table(binned=_unclamped),
-        _of_table(binned=_unclamped, count=_index_put),
-        "the greatest code is alone in the last bin and the others share bins − 1: each interval has the width (greatest − least) / "
-        "bins",
-        _of_table(binned=lambda codes, bins: (_relative(codes) * (bins - 1)).long()),
+        _INFORMATION.but(index=lambda relative, bins: (relative * bins).long(), rows=lambda bins: bins + 1),
+        *_binned(lambda codes, relative, bins: (relative * bins).long()),
+        "the greatest code is alone in the last bin and the others share bins − 1: each interval has the width (greatest − least) / bins",
+        *_index(lambda relative, bins: (relative * (bins - 1)).long()),
         "a code at an end of the range is in no bin: the least belongs to the first, the greatest to the last",
-        _without(1),
-        _without(0),
+        _SPARE.but(index=lambda relative, bins: (relative * bins).long()),
+        _SPARE.but(index=lambda relative, bins: (relative * bins).long().clamp(max=bins - 1).where(relative > 0, bins)),
         "these are bins − 1 intervals, between as many edges as bins: make bins + 1 edges",
-        _of_table(binned=lambda codes, bins: (_relative(codes) * (bins - 1)).long().clamp(max=max(bins - 2, 0))),
+        *_index(lambda relative, bins: (relative * (bins - 1)).long().clamp(max=max(bins - 2, 0))),
+        "these are bins + 1 intervals: bins of them have bins + 1 edges, the ends counted",
+        _INFORMATION.given(bins=lambda bins: bins + 1),
         "this is a conditional entropy: subtract it from the entropy of the same variable without the condition",
-        _of_table(lambda p: _entropy(p) - _entropy(p.sum(1))),
-        _of_table(lambda p: _entropy(p) - _entropy(p.sum(0))),
+        *_of_entropies(lambda h, h_bin, h_value: h - h_bin, lambda h, h_bin, h_value: h - h_value),
         "this is the joint entropy: the marginals are missing inside the logarithm",
-        _of_table(_entropy),
+        *_of_entropies(lambda h, h_bin, h_value: h),
+        "this is the entropy of the factor or of the bins alone: of one, the information is the part that the other tells",
+        *_of_entropies(lambda h, h_bin, h_value: h_bin, lambda h, h_bin, h_value: h_value),
         "you divided by an entropy: return the information itself, in nats",
-        _of_table(lambda p: _information(p) / _entropy(p.sum(0))),
-        _of_table(lambda p: _information(p) / _entropy(p.sum(1))),
-        _of_table(lambda p: _information(p) / (_entropy(p.sum(0)) * _entropy(p.sum(1))).sqrt()),
-        _of_table(lambda p: 2 * _information(p) / (_entropy(p.sum(0)) + _entropy(p.sum(1)))),
+        *_divided(lambda h_bin, h_value: h_value, lambda h_bin, h_value: h_bin, torch.maximum, torch.minimum),
+        *_divided(lambda h_bin, h_value: (h_bin * h_value).sqrt(), lambda h_bin, h_value: (h_bin + h_value) / 2),
+        "one entropy is in bits and another in nats: natural logarithms throughout",
+        *_of_entropies(lambda h, h_bin, h_value: h_value / log(2) + h_bin - h),
+        *_of_entropies(lambda h, h_bin, h_value: h_value + (h_bin - h) / log(2)),
+        "you subtracted the bias of the estimate: return the information of the table as it is",
+        _INFORMATION.but(less=lambda mi, codes, bins, columns: mi - (bins - 1) * (columns - 1) / 2 / len(codes)),
         "the terms are weighted by p(b) p(v): the weight is the joint frequency p(b, v)",
-        _of_table(lambda p: (_product(p) * (p / _product(p)).log()).nan_to_num(0, 0, 0).sum()),
-        _of_table(lambda p: (_product(p) * (p / _product(p)).log()).sum()),
+        *_mi(lambda p, product, log_ratio: (product * log_ratio).nan_to_num(0, 0, 0).sum()),
+        *_mi(lambda p, product, log_ratio: (product * log_ratio).sum()),
         "the weight is missing: each logarithm counts p(b, v) times",
-        _of_table(lambda p: (p / _product(p)).log().nan_to_num(0, 0, 0).sum()),
+        *_mi(lambda p, product, log_ratio: log_ratio.nan_to_num(0, 0, 0).sum()),
+        "the logarithm is missing: this is the mean of p(b, v) / p(b) p(v), not of its logarithm",
+        _INFORMATION.but(log_ratio=lambda p, product: p / product),
         "counts stand where frequencies belong: divide the table by n first",
-        lambda codes, factor, bins: _of_table(lambda p: _as_it_stands(p * len(codes)))(codes, factor, bins),
-        lambda codes, factor, bins: len(codes) * _mutual_information(codes, factor, bins),
-        lambda codes, *rest: _of_table(lambda p: _as_it_stands(p * len(codes)) / len(codes))(codes, *rest),
+        _INFORMATION.but(p=lambda counts: counts),
+        _INFORMATION.but(last=lambda mi, codes: len(codes) * mi),
+        _INFORMATION.but(p=lambda counts: counts, last=lambda mi, codes: mi / len(codes)),
         "the factor was cut into bins as well: each of its values is a column of its own",
-        lambda codes, factor, bins: _mutual_information(codes, _bin(factor.double(), bins), bins),
+        _INFORMATION.but(column=lambda factor, bins: _BINS(factor.double(), bins), columns=lambda bins: bins),
         "an empty cell gives 0 · log 0, which is NaN: leave it out, it counts 0",
-        _of_table(lambda p: (p * (p / _product(p)).log()).sum()),
-        _of_table(lambda p: (p * (p.log() - p.sum(1, keepdim=True).log() - p.sum(0).log())).sum()),
+        *_mi(lambda p, product, log_ratio: (p * log_ratio).sum()),
+        _INFORMATION.but(mi=lambda p, p_bin, p_value: (p * (p.log() - p_bin.log() - p_value.log())).sum()),
         "a number added to every cell or inside the logarithm changes the result: leave empty cells out instead",
-        _with_epsilon(1e-3)[0],
-        *[wrong for epsilon in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6) for wrong in _with_epsilon(epsilon)],
+        *[answer for e in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6) for answer in _with_epsilon(e)],
+        *[*_with_epsilon(1e-7)[:2], *_with_epsilon(1e-7)[3:], *_with_epsilon(1e-8)[3:]],
         "you counted the distinct values that occur: some may not, so take factor.max() + 1 columns",
-        _of_table(values=lambda factor: len(factor.unique()), count=_index_put),
+        _INFORMATION.but(columns=lambda factor: len(factor.unique()), counts=_index_put),
+        "values run from 0 to factor.max(), which makes factor.max() + 1 columns: one is missing",
+        *[table.but(columns=lambda factor: int(factor.max())) for table in _TABLES],
         "a constant code has no width, and 0/0 is NaN, which is no index: then put all codes into one bin",
-        _of_table(binned=lambda codes, bins: torch.tensor([int(index) for index in _careless(codes, bins)])),
-        *[  # some processors turn NaN into 0, and this is right there
-            _of_table(binned=lambda codes, bins: _careless(codes, bins).long(), count=count)
-            for count in (_bincount, _index_put)
-            if bool((torch.full((7,), torch.nan, dtype=torch.float64).long() < 0).all())
-        ],
+        _UNGUARDED[0].but(index=lambda relative, bins: torch.tensor([min(int(r * bins), bins - 1) for r in relative])),
+        *(_UNGUARDED if _NAN_IS_NO_INDEX else ()),
     ),
     tolerance=4e-7,
 )
@@ -385,10 +399,16 @@ mutual_information = Exercise(
 
 # 4. the mutual information gap
 
-
-def _gap(information: Tensor, entropies: Tensor) -> Tensor:
-    top = information.topk(2, dim=0).values
-    return ((top[0] - top[1]) / entropies).mean()
+_GAP = Formula(
+    "information entropies",
+    pair=lambda information: information.topk(2, dim=0).values,
+    first=lambda pair: pair[0],
+    second=lambda pair: pair[1],
+    gaps=lambda entropies, first, second: (first - second) / entropies,
+    gap=lambda gaps: gaps.mean(),
+)
+_pair, _second = _other("pair", "information", _GAP), _other("second", "information first", _GAP)
+_gaps = _other("gaps", "information entropies first second", _GAP)
 
 
 def _gap_cases(generator: Generator) -> list[Arguments]:
@@ -403,122 +423,106 @@ def _gap_cases(generator: Generator) -> list[Arguments]:
     return [case(4, 4), case(2, 2), case(5, 3), case(3, 5), (rows, tied[1]), (three, tied[1])]
 
 
-def _of_top_two(score: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Answer:
-    """An answer from the largest, the second largest and the entropies, each [factors]."""
-    return lambda i, h: score(i.topk(2, dim=0).values[0], i.topk(2, dim=0).values[1], h)
+def _of_rows(count: Callable[[Tensor], int]) -> Answer:
+    """The gaps between the factors of the first latents, as many as are counted in the table."""
+    return lambda i, h: _GAP(i[range(count(i))].T, h[range(count(i))])
 
 
-def _row_by_row(information: Tensor, entropies: Tensor, rows: Sequence[int]) -> Tensor:
-    tops = [(information[row].topk(2).values, entropies[row]) for row in rows]
-    return torch.stack([(top[0] - top[1]) / entropy for top, entropy in tops]).mean()
-
-
-def _unpacked(information: Tensor, entropies: Tensor) -> Tensor:
-    largest, second = information.topk(2).values  # fails unless there are two latents
-    gaps: Tensor = (largest - second) / entropies
-    return gaps.mean()
-
-
-def _second_distinct(information: Tensor, entropies: Tensor) -> Tensor:
-    largest = information.amax(0)
-    return ((largest - information.masked_fill(information == largest, 0).amax(0)) / entropies).mean()
+def _unpacked(information: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = information.topk(2).values  # fails unless there are two latents
+    return first, second
 
 
 mutual_information_gap = Exercise(
     "mutual_information_gap",
-    _gap,
+    _GAP,
     _gap_cases,
     wrong(
         "you compared factors for each latent: for each factor, compare the latents, which are the rows",
-        lambda i, h: _gap(i.T, h),
-        lambda i, h: _gap((i / h).T, torch.ones(len(i))),
-        lambda i, h: _row_by_row(i, h, range(len(i))),
-        lambda i, h: _row_by_row(i, h, range(len(h))),
-        lambda i, h: _row_by_row(i, h, range(min(i.shape))),
+        *[lambda i, h: _GAP(i.T, h), lambda i, h: _GAP((i / h).T, torch.ones(len(i)))],
+        *map(_of_rows, (len, lambda i: i.shape[1], lambda i: min(i.shape))),
+        "the second largest is sought along the factors of a latent: for each factor, compare the latents, both times",
+        *_second(lambda i, first: i.topk(2).values[i.argmax(0), 1], lambda i, first: i.topk(2).values[:, 1]),
         "reshape does not transpose: it cuts the same numbers into other rows; use .T, or dim=0",
-        lambda i, h: _gap(i.reshape(len(h), len(i)).T, h),
+        lambda i, h: _GAP(i.reshape(len(h), len(i)).T, h),
         "the entropies are missing: each gap is divided by the entropy of its factor",
-        _of_top_two(lambda first, second, h: (first - second).mean()),
+        _GAP.given(entropies=torch.ones_like),
+        "you multiplied by the entropies: each gap is divided by the entropy of its factor",
+        _GAP.given(entropies=torch.reciprocal),
         "you divided by the logarithm of the number of latents: divide by the entropy of the factor",
-        lambda i, h: _gap(i, torch.full_like(h, log(len(i)))),
+        *_gaps(lambda i, h, first, second: (first - second) / log(len(i))),
         "you divided by the largest information: divide by the entropy of the factor",
-        _of_top_two(lambda first, second, h: ((first - second) / first).mean()),
+        *_gaps(lambda i, h, first, second: (first - second) / first),
         "you subtracted the smallest, not the second one",
-        lambda i, h: ((i.amax(0) - i.amin(0)) / h).mean(),
+        *_second(lambda i, first: i.amin(0)),
+        "you subtracted the mean or the sum of the others, or of all: the second largest alone",
+        *_second(lambda i, first: (i.sum(0) - first) / (len(i) - 1), lambda i, first: i.mean(0)),
+        *_second(lambda i, first: i.sum(0) - first, lambda i, first: i.sum(0)),
         "this is the largest alone: subtract the second largest",
-        lambda i, h: (i.amax(0) / h).mean(),
+        *_second(lambda i, first: 0 * first),
+        "this is one gap for each factor: take the mean over the factors",
+        _GAP.but(gap=lambda gaps: gaps),
         "you summed over the factors: take their mean",
-        lambda i, h: len(h) * _gap(i, h),
+        _GAP.but(gap=lambda gaps: gaps.sum()),
         "you divided the sum by the number of latents: the mean is over the factors",
-        lambda i, h: _gap(i, h) * len(h) / len(i),
+        _GAP.but(gap=lambda gaps, information: gaps.sum() / len(information)),
         "sort and topk run along the last axis, the factors, unless told: give them dim=0, the latents",
-        lambda i, h: ((i.sort(descending=True).values[0] - i.sort(descending=True).values[1]) / h).mean(),
-        lambda i, h: ((i.sort().values[-1] - i.sort().values[-2]) / h).mean(),
-        lambda i, h: ((i.topk(2).values[0] - i.topk(2).values[1]) / h).mean(),
-        _unpacked,
+        *_pair(lambda i: i.sort(descending=True).values, lambda i: i.sort().values.flip(0), lambda i: i.topk(2).values),
+        *_pair(_unpacked),
+        "these are the two largest of the whole table: every factor has its own",
+        *_pair(lambda i: i.flatten().topk(2).values),
         "you divided the mean gap by the mean entropy: divide each gap by its own entropy, then take the mean",
-        _of_top_two(lambda first, second, h: (first - second).mean() / h.mean()),
+        *_gaps(lambda i, h, first, second: (first - second) / h.mean()),
         "you compared the first two latents: sort them, for every factor anew",
-        lambda i, h: ((i[0] - i[1]).abs() / h).mean(),
-        lambda i, h: ((i[0] - i[1]) / h).mean(),
+        *[*_pair(lambda i: i), *_gaps(lambda i, h, first, second: (i[0] - i[1]).abs() / h)],
         "where two latents tie, the gap is 0: the second largest equals the largest",
-        _second_distinct,
+        *_second(lambda i, first: i.masked_fill(i == first, 0).amax(0)),
         "the entropies run along the latents: they belong to the factors, the columns",
-        lambda i, h: _gap(i / h[:, None], torch.ones_like(h)),
+        lambda i, h: _GAP(i / h[:, None], torch.ones_like(h)),
+        "the entropies have an axis too many, so that every gap met every entropy: both are [factors]",
+        _GAP.given(entropies=lambda entropies: entropies[:, None]),
         "these are the two smallest: sort puts the largest last, unless descending=True",
-        lambda i, h: ((i.sort(0).values[1] - i.sort(0).values[0]) / h).mean(),
-        lambda i, h: ((i.sort(0).values[0] - i.sort(0).values[1]) / h).mean(),
+        *_pair(lambda i: i.sort(0).values, lambda i: i.sort(0).values[:2].flip(0)),
     ),
 )
 
 
 # 5. the three parts of the mean KL
 
-
-def _log_normal(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Per coordinate."""
-    return -0.5 * ((z - mean) / log_std.exp()).square() - log_std - 0.5 * log(2 * pi)
+_CONSTANT = -0.5 * log(2 * pi)
+_SUM = partial(torch.sum, dim=-1)
 
 
-def _log_own(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return _log_normal(z, mean, log_std).sum(-1)
+def _log_normal(d: Tensor, log_std: Tensor) -> Tensor:
+    """Per coordinate, at the distance d from the mean, without the constant."""
+    return -0.5 * (d / log_std.exp()).square() - log_std
 
 
 def _log_mean_exp(pairs: Tensor) -> Tensor:
     """[i, j, ...] → [i, ...]."""
-    return pairs.logsumexp(1) - log(pairs.shape[1])
-
-
-def _pairs(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """log q(z_ik|x_j), [i, j, k]."""
-    return _log_normal(z[:, None], mean, log_std)
-
-
-def _log_joint(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return _log_mean_exp(_pairs(z, mean, log_std).sum(-1))
-
-
-def _log_marginals(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return _log_mean_exp(_pairs(z, mean, log_std)).sum(-1)
-
-
-def _log_prior(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return _log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(-1)
+    return pairs.logsumexp(1) - log(len(pairs))
 
 
 def _decomposed(
-    own: Three = _log_own, joint: Three = _log_joint, marginals: Three = _log_marginals, prior: Three = _log_prior
-) -> Answer:
-    """The three terms from log q(z_i|x_i), log q(z_i), Σ log q(z_ik) and log p(z_i), each [n]."""
+    mix: One = _log_mean_exp, mix_k: One = _log_mean_exp, q: Two = _log_normal, p: Two = _log_normal, total: One = _SUM
+) -> Formula:
+    """The parts. mix: from log q(z|x_j) to log q(z), and mix_k for every coordinate; q and p: log-densities."""
+    return Formula(
+        "z mean log_std",
+        pairs=lambda z, mean, log_std: q(z[:, None] - mean, log_std) + _CONSTANT,  # log q(z_ik|x_j), [i, j, k]
+        prior=lambda z: total(p(z, torch.zeros_like(z)) + _CONSTANT),
+        own=lambda z, mean, log_std: total(q(z - mean, log_std) + _CONSTANT),
+        joint=lambda pairs: mix(total(pairs)),
+        marginals=lambda pairs: total(mix_k(pairs)),
+        terms=lambda own, joint, marginals, prior: (own - joint, joint - marginals, marginals - prior),
+        parts=lambda terms: tuple(map(torch.mean, terms)),
+    )
 
-    def answer(z: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, ...]:
-        q_x, q, q_k, p = (part(z, mean, log_std) for part in (own, joint, marginals, prior))
-        return (q_x - q).mean(), (q - q_k).mean(), (q_k - p).mean()
 
-    return answer
-
-
-_decompose = _decomposed()
+_PARTS = _decomposed()
+_own, _prior = _other("own", "prior mean log_std", _PARTS), _other("prior", "z mean", _PARTS)
+_joint, _marginals = _other("joint", "pairs", _PARTS), _other("marginals", "pairs", _PARTS)
+_terms = _other("terms", "own joint marginals prior", _PARTS)
 
 
 def _decompose_cases(generator: Generator) -> list[Arguments]:
@@ -533,92 +537,113 @@ def _decompose_cases(generator: Generator) -> list[Arguments]:
     return [*few, case(3, 200, 1.0, 4.0), case(3, 200, 0.01, -6.0), case(2, 4)]
 
 
-def _mixed(mix: Callable[[Tensor], Tensor] = _log_mean_exp, density: Three = _log_normal) -> Answer:
-    """The terms with another log-density per coordinate, or another way from log q(z_i|x_j) to log q(z_i)."""
-    return _decomposed(
-        lambda z, m, s: density(z, m, s).sum(-1),
-        lambda z, m, s: mix(density(z[:, None], m, s).sum(-1)),
-        lambda z, m, s: mix(density(z[:, None], m, s)).sum(-1),
-    )
+def _mixed(*mixes: One) -> list[Answer]:
+    """Another way from log q(z|x_j) to log q(z): for q(z) and the marginals, and for one of them alone."""
+    return [f for mix in mixes for f in (_decomposed(mix, mix), _decomposed(mix), _decomposed(mix_k=mix))]
 
 
-def _of_others(pairs: Tensor) -> Tensor:
-    """The logarithm of the sum over j ≠ i."""
-    diagonal = torch.eye(len(pairs), dtype=torch.bool).reshape(len(pairs), -1, *[1] * (pairs.ndim - 2))
-    return pairs.masked_fill(diagonal, -torch.inf).logsumexp(1)
+def _densities(*densities: Two) -> list[Answer]:
+    """Another log-density, of the distance and log σ: of q(z|x), and of the prior too."""
+    return [f for q in densities for f in (_decomposed(q=q), _decomposed(q=q, p=q))]
 
 
-def _parts(*order: int) -> Answer:
-    """The parts in another order."""
-    return lambda z, mean, log_std: tuple(_decompose(z, mean, log_std)[i] for i in order)
+def _weighted(weights: Callable[[int], Tensor], pairs: Tensor) -> Tensor:
+    """log Σ_j w_ij q(z_i|x_j), the weights [n, n] made of n."""
+    logarithms = weights(len(pairs)).log()
+    return (pairs + logarithms.reshape(*logarithms.shape, *[1] * (pairs.ndim - 2))).logsumexp(1)
 
 
-def _minus_entropy(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    return (-log_std - 0.5 * log(2 * pi) - 0.5).sum(-1)
+def _stratified(n: int) -> Tensor:
+    """Of a batch of n from a data set of n, in their usual layout."""
+    weights = torch.full((n, n), 1 / (n - 1))
+    weights.view(-1)[::n] = 1 / n
+    weights.view(-1)[1::n] = weights[n - 2, 0] = 1 / (n * (n - 1))
+    return weights
 
 
 decompose_kl = Exercise(
     "decompose_kl",
-    _decompose,
+    _PARTS,
     _decompose_cases,
     wrong(
         "log n is missing, in q(z), in the marginals or in both: q(z) and every q(z_k) are means over the n posteriors",
-        _mixed(lambda pairs: pairs.logsumexp(1)),
-        _decomposed(marginals=lambda z, m, s: _log_marginals(z, m, s) + log(len(z)) * z.shape[-1]),
-        _decomposed(joint=lambda z, m, s: _log_joint(z, m, s) + log(len(z))),
+        *_mixed(lambda pairs: pairs.logsumexp(1)),
         "you subtracted log n once from the sum of the marginals: each of the latents has its own",
-        _decomposed(marginals=lambda z, m, s: _log_marginals(z, m, s) + log(len(z)) * (z.shape[-1] - 1)),
+        *_marginals(lambda pairs: pairs.logsumexp(1).sum(-1) - log(len(pairs))),
+        "you subtracted log n once for each latent in q(z): q(z) is one mean, so once",
+        *_joint(lambda pairs: (pairs - log(len(pairs))).sum(-1).logsumexp(1)),
+        "log n was subtracted twice, added, or taken to base 2: the logarithm of a mean of n is logsumexp − log n",
+        *_mixed(*[lambda pairs, k=k: pairs.logsumexp(1) - k * log(len(pairs)) for k in (2, -1, 1 / log(2))]),
+        "these are weights for a batch out of a larger data set: here all n posteriors are given, and each has the weight 1/n",
+        *_mixed(partial(_weighted, _stratified), lambda pairs: pairs.logsumexp(1) - log(len(pairs) - 1)),
         "the parts are right, but their order is not: index-code information, total correlation, dimension-wise KL",
-        _parts(1, 0, 2),
-        _parts(0, 2, 1),
-        _parts(2, 1, 0),
-        _parts(1, 2, 0),
-        _parts(2, 0, 1),
+        *[_PARTS.then(itemgetter(*order)) for order in ((1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0), (2, 0, 1))],
+        "you summed over the draws: each of the three parts is a mean over them",
+        _PARTS.but(parts=lambda terms: tuple(map(torch.sum, terms))),
+        "these are numbers for each draw: each of the three parts is their mean",
+        _PARTS.but(parts=lambda terms: terms),
+        "you averaged over the latents: the log-densities of a code's coordinates add up",
+        _decomposed(total=lambda latents: latents.mean(-1)),
         "your third part compares q(z|x) with the prior, which is the sum of all three: it compares the q(z_k) with it",
-        lambda z, m, s: (*_decompose(z, m, s)[:2], _kl(m, s).mean()),
-        lambda z, m, s: (*_decompose(z, m, s)[:2], (_log_own(z, m, s) - _log_prior(z, m, s)).mean()),
+        _PARTS.but(parts=lambda terms, mean, log_std: (terms[0].mean(), terms[1].mean(), _KL(mean, log_std).mean())),
+        *_terms(lambda own, joint, marginals, prior: (own - joint, joint - marginals, own - prior)),
+        "your third part compares q(z) with the prior: it compares the product of the q(z_k) with it",
+        *_terms(lambda own, joint, marginals, prior: (own - joint, joint - marginals, joint - prior)),
+        "your first part compares q(z|x) with the product of the q(z_k): it compares it with q(z)",
+        *_terms(lambda own, joint, marginals, prior: (own - marginals, joint - marginals, marginals - prior)),
         "for the marginals you summed over k before logsumexp, which gives q(z) again: first logsumexp over j, then sum over k",
-        _decomposed(marginals=_log_joint),
-        "for q(z) you took logsumexp of every coordinate, which gives the product of the marginals: first sum over k, then "
-        "logsumexp over j",
-        _decomposed(joint=_log_marginals),
+        *_marginals(lambda pairs: _log_mean_exp(pairs.sum(-1))),
+        "for q(z) you took logsumexp of every coordinate, which gives the product of the marginals: first sum over k, then logsumexp over j",
+        *_joint(lambda pairs: _log_mean_exp(pairs).sum(-1)),
         "q(z) and the product of its marginals are exchanged: for q(z), sum over k before logsumexp",
-        _decomposed(_log_own, _log_marginals, _log_joint),
+        *_terms(lambda own, joint, marginals, prior: (own - marginals, marginals - joint, joint - prior)),
         "you took the mean of the logarithms: q(z) is a mean of densities, its logarithm logsumexp − log n",
-        _mixed(lambda pairs: pairs.mean(1)),
+        *_mixed(lambda pairs: pairs.mean(1)),
         "your logsumexp runs over the draws z_i: q(z_i) is a mean over the pictures x_j, at one draw",
-        _mixed(lambda pairs: pairs.logsumexp(0) - log(len(pairs))),
+        *_mixed(lambda pairs: pairs.logsumexp(0) - log(len(pairs))),
+        "your sum or logsumexp runs over another axis of [i, j, k]: sum over the latents k, the last, logsumexp over the pictures j",
+        *_joint(lambda pairs: _log_mean_exp(pairs.sum(1)), lambda pairs: _log_mean_exp(pairs.sum(0))),
+        *_marginals(lambda pairs: _log_mean_exp(pairs).sum(0)),
+        *_marginals(lambda pairs: (pairs.logsumexp(2) - log(len(pairs))).sum(1)),
         "every draw meets its own posterior only: q(z_i) needs log q(z_i|x_j) for all pairs, [n, n, latents]",
-        _mixed(lambda pairs: pairs[range(len(pairs)), range(len(pairs))].logsumexp(0) - log(len(pairs))),
+        *_mixed(lambda pairs: pairs[range(len(pairs)), range(len(pairs))].logsumexp(0) - log(len(pairs))),
         "the total correlation has the wrong sign: log q(z) comes first, and its mean over q(z) is at least 0",
-        lambda z, m, s: tuple(a * b for a, b in zip((1, -1, 1), _decompose(z, m, s), strict=True)),
+        *_terms(lambda own, joint, marginals, prior: (own - joint, marginals - joint, marginals - prior)),
+        "the index-code information has the wrong sign: log q(z|x) comes first",
+        *_terms(lambda own, joint, marginals, prior: (joint - own, joint - marginals, marginals - prior)),
+        "the dimension-wise KL has the wrong sign: the marginals come first, and log p(z) is subtracted",
+        *_terms(lambda own, joint, marginals, prior: (own - joint, joint - marginals, prior - marginals)),
         "exp under- or overflows with many latents: use logsumexp",
-        _mixed(lambda pairs: pairs.exp().mean(1).log()),
-        _decomposed(joint=lambda z, m, s: _log_normal(z[:, None], m, s).sum(-1).exp().mean(1).log()),
+        *_mixed(lambda pairs: pairs.exp().mean(1).log())[:2],  # in the marginals alone it does not
         "you used log_std as log σ²: it is log σ, so σ is exp(log_std)",
-        lambda z, m, s: _decompose(z, m, 0.5 * s),
-        _mixed(density=lambda z, m, s: -0.5 * (z - m).square() / s.exp() - s - 0.5 * log(2 * pi)),
+        _PARTS.given(log_std=lambda s: 0.5 * s),
+        *_densities(lambda d, s: -0.5 * d.square() / s.exp() - s, lambda d, s: -0.5 * (d / s.exp()).square() - 0.5 * s),
         "you took the variance for the scale of a posterior: a normal takes its standard deviation exp(log_std)",
-        lambda z, m, s: _decompose(z, m, 2 * s),
-        _mixed(density=lambda z, m, s: -0.5 * ((z - m) / (2 * s).exp()).square() - s - 0.5 * log(2 * pi)),
+        *[_PARTS.given(log_std=lambda s: 2 * s), *_densities(lambda d, s: -0.5 * (d / (2 * s).exp()).square() - s)],
         "− log σ is missing in log q(z|x): the density of a normal is divided by σ",
-        _mixed(density=lambda z, m, s: _log_normal(z, m, s) + s),
+        *_densities(lambda d, s: -0.5 * (d / s.exp()).square()),
+        "log σ has the wrong sign in log q(z|x): the density of a normal is divided by σ",
+        *_densities(lambda d, s: -0.5 * (d / s.exp()).square() + s),
+        "the square in log q(z|x) is wrong: it is −½ ((z − mean) / σ)²",
+        *_densities(lambda d, s: -(d / s.exp()).square() - s, lambda d, s: -0.5 * d.square() - s),
+        *_densities(lambda d, s: -0.5 * d / s.exp() - s, lambda d, s: 0.5 * (d / s.exp()).square() - s),
         "you used log_std as σ: it is log σ, so σ is exp(log_std)",
-        _mixed(density=lambda z, m, s: -0.5 * ((z - m) / s).square() - s - 0.5 * log(2 * pi)),
-        _mixed(density=lambda z, m, s: -0.5 * ((z - m) / s).square() - s.log() - 0.5 * log(2 * pi)),
-        _mixed(density=lambda z, m, s: torch.distributions.Normal(m, s).log_prob(z)),
+        *_densities(lambda d, s: -0.5 * (d / s).square() - s, lambda d, s: -0.5 * (d / s).square() - s.log()),
+        _decomposed(q=lambda d, s: Normal(0 * s, s).log_prob(d) - _CONSTANT),
         "you left out j = i: q(z_i) is the mean over all n posteriors, its own among them",
-        _mixed(lambda pairs: _of_others(pairs) - log(len(pairs) - 1)),
-        _mixed(lambda pairs: _of_others(pairs) - log(len(pairs))),
-        _decomposed(joint=lambda z, m, s: _of_others(_pairs(z, m, s).sum(-1)) - log(len(z) - 1)),
+        *_mixed(partial(_weighted, lambda n: (1 - torch.eye(n)) / (n - 1))),
+        *_mixed(partial(_weighted, lambda n: (1 - torch.eye(n)) / n)),
         "log p(z) is missing in the dimension-wise KL",
-        _decomposed(prior=lambda z, m, s: 0 * z.sum(-1)),
+        *_prior(lambda z, mean: 0 * z.sum(-1)),
+        "log p(z) was added in the dimension-wise KL: it is subtracted",
+        *_terms(lambda own, joint, marginals, prior: (own - joint, joint - marginals, marginals + prior)),
+        "log p was taken at the mean: all terms are at the draw z_i",
+        *_prior(lambda z, mean: (_log_normal(mean, 0 * mean) + _CONSTANT).sum(-1)),
         "the constants differ: log p(z) and log q(z|x) have the same ½ log 2π, once for each latent",
-        _decomposed(prior=lambda z, m, s: -0.5 * z.square().sum(-1)),
-        _mixed(density=lambda z, m, s: -0.5 * ((z - m) / s.exp()).square() - s),
+        *_prior(lambda z, mean: -0.5 * z.square().sum(-1), lambda z, mean: -0.5 * z.square().sum(-1) + _CONSTANT),
+        _decomposed(q=lambda d, s: _log_normal(d, s) - _CONSTANT),
         "a part of this is an expectation in closed form: the exercise asks for log q and log p at the draw z_i",
-        _decomposed(own=_minus_entropy),
-        lambda z, m, s: (_kl(m, s).mean() - sum(_decompose(z, m, s)[1:]), *_decompose(z, m, s)[1:]),
+        *_own(lambda prior, m, s: (-s + _CONSTANT - 0.5).sum(-1), lambda prior, m, s: _KL(m, s) + prior),
     ),
     results=("index_code", "total_correlation", "dimension_wise"),
     tolerance=2e-4,  # log-densities of 200 latents, filled into a float32 tensor, round by that much

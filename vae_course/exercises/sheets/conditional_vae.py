@@ -1,132 +1,185 @@
-"""The sheet on the conditional VAE: a class appended, a request in its own unit, Bayes' rule, a label in nats, few labels."""
+"""The sheet on the conditional VAE: a decoder with a class, a request in its own unit, Bayes' rule, a label, few labels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from math import log
+from typing import Any
 
 import torch
-from torch import Generator, Tensor
-from torch.nn.functional import one_hot
+from torch import Generator, Tensor, nn
+from torch.nn.functional import one_hot, silu
 
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import normal, uniform
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
+from vae_course.exercises.modules import RESULTS, behaviour
+from vae_course.exercises.parts import Formula, Step, SumOf, normal, uniform
 
-# 1. the latent with its example's class appended
+# 1. a decoder that is given the class
 
-
-def _append(z: Tensor, code: Tensor) -> Tensor:
-    """[..., batch, latent] and [batch, columns] → [..., batch, latent + columns]."""
-    return torch.cat([z, code.to(z).expand(*z.shape[:-1], code.shape[-1])], -1)
+_LEFT_BEHIND = "a layer stayed behind in float32: make layers in __init__, as attributes or in nn.Sequential or nn.ModuleList, never in a plain list or in forward; and turn nothing into float32"
 
 
-def _append_class(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    return _append(z, one_hot(y, classes))
+def _behaviour(handed_in: Any) -> Answer:
+    """What a decoder does, with a sentence of its own where a layer is hidden from the module."""
+    answer = behaviour(4)(handed_in)
+
+    @wraps(answer)
+    def told(*arguments: Any) -> Any:
+        try:
+            return answer(*arguments)
+        except RuntimeError as error:
+            if "same dtype" in str(error):
+                raise ExerciseError(_LEFT_BEHIND) from None
+            raise
+
+    return told
+
+
+_DECODER = Formula(
+    "z y classes power first between second",
+    code=lambda y, classes: one_hot(y, classes),
+    scaled=lambda code, classes, power, z: code if power is None else classes**power * code.to(z),
+    beside=lambda scaled, z: scaled.expand(*z.shape[:-1], scaled.shape[-1]),
+    joined=lambda z, beside: torch.cat([z, beside], -1),
+    logits=lambda joined, first, between, second: second(between(first(joined))),
+)
+_SILU_FIRST = _DECODER.but(joined=lambda z, beside: silu(torch.cat([z, beside], -1)))
+
+
+def _one_each(classes: int) -> int:
+    return classes
+
+
+def _decoder(
+    logits: Answer = _DECODER,
+    power: float | None = 0.5,
+    columns: Callable[[int], int] = _one_each,
+    between: Answer = silu,
+    kept: Any = nn.ModuleList,
+) -> type[nn.Module]:
+    """power: of `classes`, by which the code is scaled, None if it stays whole; columns: of it; kept: what the layers are in."""
+
+    class Decoder(nn.Module):
+        def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+            super().__init__()
+            self.classes = classes
+            self.layers = kept([nn.Linear(latent + columns(classes), width), nn.Linear(width, pixels)])
+
+        def forward(self, z: Tensor, y: Tensor) -> Any:
+            first, second = self.layers
+            return logits(z, y, self.classes, power, first, between, second)
+
+    return Decoder
+
+
+def _decoders(*columns: Callable[[int], int], **steps: Sequence[Step]) -> list[type[nn.Module]]:
+    """Decoders with each of several steps, for each size of the code, whether or not that is scaled."""
+    sizes, powers = columns or (_one_each,), (0.5, 0, None)
+    return [_decoder(logits, power, size) for logits in _DECODER.each(**steps) for size in sizes for power in powers]
+
+
+def _decoder_cases(generator: Generator) -> list[Arguments]:
+    def case(classes: int, *shape: int, y: list[int] | None = None) -> Arguments:
+        labels = _classes(generator, shape[-2], classes) if y is None else torch.tensor(y)
+        return shape[-1], classes, 7, 5, normal(generator, *shape, gradient=True), labels
+
+    # First where samples, batch, latents and classes are as many: a code along the wrong axis runs there.
+    chosen = [case(3, 3, 3, 3, y=[1, 1, 0]), case(4, 4, 2, y=[2, 0, 0, 1]), case(4, 5, 4, 2, y=[3, 1, 1, 0])]
+    others = [case(5, 2, 3, 2, y=[0, 3, 1]), case(3, 2, 2, 4, 1), case(10, 3, 1, 4), case(1, 2, 3, 2)]
+    return [*chosen, *others, case(10, 64, 2)]
 
 
 def _classes(generator: Generator, batch: int, classes: int) -> Tensor:
     return torch.randint(classes, (batch,), generator=generator)
 
 
-def _append_cases(generator: Generator) -> list[Arguments]:
-    def case(classes: int, *shape: int, y: list[int] | None = None) -> Arguments:
-        labels = _classes(generator, shape[-2], classes) if y is None else torch.tensor(y)
-        return normal(generator, *shape, gradient=True), labels, classes
-
-    # First where samples, batch, latents and classes are as many: a code along the wrong axis runs there.
-    return [
-        case(3, 3, 3, 3, y=[1, 1, 0]),
-        case(4, 4, 2, y=[2, 0, 0, 1]),
-        case(4, 5, 4, 2, y=[3, 1, 1, 0]),
-        case(5, 2, 3, 2, y=[0, 3, 1]),
-        case(3, 2, 2, 4, 1),
-        case(10, 3, 1, 4),
-        case(1, 2, 3, 2),
-        case(10, 64, 2),
-    ]
+def _in_blocks(z: Tensor, scaled: Tensor) -> Tensor:
+    """Every code repeated as often as there are samples, then laid out sample by sample."""
+    return scaled.repeat_interleave(z[..., 0].numel() // len(scaled), 0).reshape(*z.shape[:-1], -1)
 
 
-def _padded_number(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    return _append(z, torch.cat([y[:, None], y.new_zeros(len(y), classes - 1)], -1))
-
-
-def _by_cut(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    return _append(z, one_hot(y + 1, classes + 1)[:, :classes])
-
-
-def _in_blocks(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    """Every label repeated as often as there are samples, then laid out sample by sample."""
-    labels = y.repeat_interleave(z[..., 0].numel() // len(y)).reshape(z.shape[:-1])
-    return torch.cat([z, one_hot(labels, classes).to(z)], -1)
-
-
-def _along_samples(z: Tensor, y: Tensor, classes: int) -> Tensor:
-    return _append(z, one_hot(y, classes)[:, None])
-
-
-def _stacked(z: Tensor, y: Tensor, classes: int, axis: int) -> Tensor:
-    return torch.cat([z, one_hot(y, classes).to(z).expand(*z.shape[:-1], classes)], axis)
-
-
-append_class = Exercise(
-    "append_class",
-    _append_class,
-    _append_cases,
+ConditionalDecoder = Exercise(
+    "ConditionalDecoder",
+    _decoder(),
+    _decoder_cases,
     wrong(
         "the class number itself stands in every column: it would make class 9 nine times class 1; use a one-hot code",
-        lambda z, y, classes: _append(z, y[:, None].expand(-1, classes)),
+        *_decoders(code=[lambda y, classes: y[:, None].expand(-1, classes)]),
         "the class number stands in the first column, with zeros after it: use a one-hot code, a 1 in the column of the class",
-        _padded_number,
+        *_decoders(code=[lambda y, classes: y[:, None] * one_hot(0 * y, classes)]),
         "you appended the class number, one column: a one-hot code has `classes` columns",
-        lambda z, y, classes: _append(z, y[:, None]),
+        *_decoders(lambda c: 1, _one_each, code=[lambda y: y[:, None]]),
+        *_decoders(lambda c: 1, code=[lambda y, classes: y[:, None] / classes]),
         "the one-hot code stands in front of z: append it",
-        lambda z, y, classes: torch.cat(_append_class(z, y, classes).split([z.shape[-1], classes], -1)[::-1], -1),
+        *_decoders(joined=[lambda z, beside: torch.cat([beside, z], -1)]),
         "the 1 stands in a column beside the right one: classes are counted from 0, so class c has column c",
-        _by_cut,
-        lambda z, y, classes: _append(z, torch.arange(1, classes + 1) == y[:, None]),
-        lambda z, y, classes: _append(z, torch.eye(classes)[y - 1]),
-        lambda z, y, classes: _append(z, torch.eye(classes)[(y + 1) % classes]),
+        *_decoders(code=[lambda y, classes: one_hot(y + 1, classes + 1)[:, :classes]]),
+        *_decoders(code=[lambda y, classes: torch.eye(classes)[y - 1]]),
+        *_decoders(code=[lambda y, classes: torch.eye(classes)[(y + 1) % classes]]),
+        *_decoders(code=[lambda y, classes: torch.arange(1, classes + 1) == y[:, None]]),
         "the code has as many columns as the largest label here needs: a batch may lack a class, so give one_hot `classes`",
-        lambda z, y, classes: _append(z, one_hot(y)),
+        *_decoders(code=[lambda y: one_hot(y)]),
         "the code has one column too many: classes are counted from 0 to classes − 1",
-        lambda z, y, classes: _append(z, one_hot(y, classes + 1)),
+        *_decoders(_one_each, lambda c: c + 1, code=[lambda y, classes: one_hot(y, classes + 1)]),
         "the labels run along the samples, not along the batch: y[i] belongs to z[..., i, :], in every sample",
-        _in_blocks,
-        _along_samples,
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes)[:, None].expand(*z.shape[:-1], classes)], -1),
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes)[:, None].expand(-1, z.shape[-2], -1).to(z)], -1),
+        *_decoders(beside=[_in_blocks, lambda z, scaled: scaled[:, None].expand(-1, z.shape[-2], -1)]),
+        *_decoders(beside=[lambda z, scaled: scaled[:, None].expand(*z.shape[:-1], scaled.shape[-1])]),
         "the one-hot code is transposed: its rows are the examples, its columns the classes",
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes).T.to(z).expand(*z.shape[:-1], classes)], -1),
-        lambda z, y, classes: _append(z, one_hot(y, classes).T.reshape(len(y), classes)),
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes).T.to(z).expand(len(z), -1, -1)], -1),
+        *_decoders(beside=[lambda z, scaled: scaled.T.expand(*z.shape[:-1], scaled.shape[-1])]),
+        *_decoders(beside=[lambda z, scaled: scaled.T.expand(len(z), -1, -1)]),
+        *_decoders(code=[lambda y, classes: one_hot(y, classes).T.reshape(len(y), classes)]),
         "you wrote −1 where a one-hot code has 0",
-        lambda z, y, classes: _append(z, 2 * one_hot(y, classes) - 1),
+        *_decoders(code=[lambda y, classes: 2 * one_hot(y, classes) - 1]),
         "other columns hold a 1 as well: a one-hot code has a single 1, in the column of the class",
-        lambda z, y, classes: _append(z, torch.arange(classes) <= y[:, None]),
-        lambda z, y, classes: _append(z, torch.ones(len(y), classes)),
+        *_decoders(code=[lambda y, classes: torch.arange(classes) <= y[:, None]]),
+        *_decoders(code=[lambda y, classes: torch.ones(len(y), classes)]),
         "every example has the class of the first one: example i has y[i]",
-        lambda z, y, classes: _append(z, one_hot(y[:1], classes).expand(len(y), -1)),
+        *_decoders(code=[lambda y, classes: one_hot(y[:1], classes).expand(len(y), -1)]),
         "the code, [batch, classes], lacks the leading axes of z: expand it to them first",
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes)], -1),
+        *_decoders(joined=[lambda z, scaled: torch.cat([z, scaled], -1)]),
         "your code gets one leading axis, whatever z has: z may have none, or several; expand it to z.shape[:-1]",
-        lambda z, y, classes: torch.cat([z, one_hot(y, classes).repeat(len(z), 1, 1)], -1),
+        *_decoders(joined=[lambda z, scaled: torch.cat([z, scaled.repeat(len(z), 1, 1)], -1)]),
         "you appended along the wrong axis (torch.cat takes the first unless told): the latents are the last axis, −1",
-        lambda z, y, classes: _stacked(z, y, classes, 0),
-        lambda z, y, classes: _stacked(z, y, classes, -2),
+        *_decoders(joined=[lambda z, beside: torch.cat([z, beside]), lambda z, beside: torch.cat([z, beside], -2)]),
         "you added the code to the latents: append it, so that the decoder sees both",
-        lambda z, y, classes: z + one_hot(y, classes),
+        *_decoders(_one_each, lambda c: 0, joined=[lambda z, scaled: z + scaled]),
         "you multiplied the latents by the code, which leaves one of them: append it",
-        lambda z, y, classes: z * one_hot(y, classes),
+        *_decoders(_one_each, lambda c: 0, joined=[lambda z, scaled: z * scaled]),
         "the numbers are right, but no gradient flows back to z: something was detached, or made anew from numbers",
-        lambda z, y, classes: _append_class(z.detach(), y, classes),
+        *_decoders(joined=[lambda z, beside: torch.cat([z.detach(), beside], -1)]),
+        "the one-hot code is not scaled: times √classes it is as loud as z, whose entries have mean square 1",
+        _decoder(power=0),
+        "the code alone is scaled, by √classes: you took another factor, or scaled z too",
+        *[_decoder(power=power) for power in (1, -0.5, -1, 2)],
+        *_decoders(joined=[lambda z, beside, classes: classes**0.5 * torch.cat([z, beside], -1)]),
+        *_decoders(joined=[lambda z, beside, classes: torch.cat([classes**0.5 * z, beside], -1)]),
+        "SiLU is missing between the layers: two linear layers without it are one",
+        _decoder(between=nn.Identity()),
+        "between the layers stands another activation: SiLU is asked for",
+        *[_decoder(between=a) for a in (nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.GELU(), nn.LeakyReLU())],
+        *[_decoder(between=a) for a in (nn.Softplus(), nn.ELU(), nn.LeakyReLU(0.2), nn.GELU("tanh"))],
+        "an activation stands before the first layer: it belongs between the two",
+        *[_decoder(_SILU_FIRST), _decoder(_SILU_FIRST, between=nn.Identity())],
+        "something follows the last layer: the decoder returns logits, which may be any numbers",
+        *[_decoder(_DECODER.then(a)) for a in (nn.SiLU(), nn.Sigmoid(), nn.ReLU(), nn.Tanh(), nn.Softmax(-1))],
+        _LEFT_BEHIND,
+        _decoder(kept=list),
     ),
+    results=RESULTS,
+    prepare=_behaviour,
 )
 
 
 # 2. a volume fraction as the networks must be given it
 
-
-def _request(fraction: Tensor, training: Tensor) -> Tensor:
-    return ((fraction - training.mean()) / training.std())[:, None]
+_REQUEST = Formula(
+    "fraction training",
+    mean=lambda training: training.mean(),
+    std=lambda training: training.std(),
+    given=lambda fraction, mean, std: (fraction - mean) / std,
+    column=lambda given: given[:, None],
+)
 
 
 def _request_cases(generator: Generator) -> list[Arguments]:
@@ -134,9 +187,10 @@ def _request_cases(generator: Generator) -> list[Arguments]:
         return low + (high - low) * uniform(generator, n)
 
     def training(n: int, low: float, high: float) -> Tensor:
-        """Fractions of which some lie close together: the mean is not the median, nor the middle."""
-        some = fractions(n, low, high)
-        return torch.where(torch.arange(n) % 3 == 0, some, low + 0.2 * (some - low))
+        """Fractions that lie close together at the lower end: the mean is not the median, nor the middle."""
+        places = torch.linspace(0, 1, n, dtype=torch.float64).square()
+        shuffled = places[torch.randperm(n, generator=generator)]
+        return low + (high - low) * shuffled + 1e-3 * uniform(generator, 1)
 
     return [
         (fractions(5, 0.25, 0.55), training(5, 0.25, 0.55)),
@@ -145,6 +199,7 @@ def _request_cases(generator: Generator) -> list[Arguments]:
         (fractions(6, 0.25, 0.55), training(1000, 0.25, 0.55)),
         (fractions(1, 0.25, 0.55), training(20, 0.25, 0.55)),
         (torch.tensor([0.0, 1.0], dtype=torch.float64), training(8, 0.3, 0.6)),
+        (fractions(4, 0.3, 0.31), training(7, 0.3, 0.305)),  # so narrow that a number added to the deviation shows
     ]
 
 
@@ -153,58 +208,66 @@ def _spread(fraction: Tensor) -> Tensor:
     return fraction.std() if len(fraction) > 1 else fraction.new_tensor(torch.nan)
 
 
-def _by(fraction: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-    return ((fraction - centre) / width)[:, None]
-
-
 request = Exercise(
     "request",
-    _request,
+    _REQUEST,
     _request_cases,
     wrong(
-        "the fraction is given raw: the networks were trained on standardised ones, and take 0.5 for half a standard "
-        "deviation above the mean",
-        lambda v, training: v[:, None],
+        "the fraction is given raw: the networks were trained on standardised ones, and take 0.5 for half a standard deviation above the mean",
+        _REQUEST.but(given=lambda fraction: fraction),
         "you standardised by the mean and spread of the request itself (of one fraction: NaN): the training set's count",
-        lambda v, training: _by(v, v.mean(), _spread(v)),
+        _REQUEST.but(mean=lambda fraction: fraction.mean(), std=_spread),
         "you subtracted the mean of the requested fractions: subtract that of the training fractions",
-        lambda v, training: _by(v, v.mean(), training.std()),
+        _REQUEST.but(mean=lambda fraction: fraction.mean()),
         "you divided by the spread of the requested fractions: divide by that of the training fractions",
-        lambda v, training: _by(v, training.mean(), _spread(v)),
+        _REQUEST.but(std=_spread),
+        "the request was mixed with the training fractions: mean and spread are those of the training fractions alone",
+        lambda fraction, training: _REQUEST(fraction, torch.cat([fraction, training])),
         "you divided by the variance: divide by its root, the standard deviation",
-        lambda v, training: _by(v, training.mean(), training.var()),
+        _REQUEST.but(std=lambda training: training.var()),
         "your standard deviation divides by n (NumPy's default): the networks were trained with n − 1, torch's default",
-        lambda v, training: _by(v, training.mean(), training.std(correction=0)),
+        _REQUEST.but(std=lambda training: training.std(correction=0)),
         "you multiplied by the standard deviation: divide by it",
-        lambda v, training: ((v - training.mean()) * training.std())[:, None],
+        _REQUEST.but(given=lambda fraction, mean, std: (fraction - mean) * std),
         "this is the way back, from a standardised condition to a fraction: subtract the mean, then divide",
-        lambda v, training: (training.mean() + v * training.std())[:, None],
+        _REQUEST.but(given=lambda fraction, mean, std: mean + fraction * std),
         "you scaled by the least and the largest training fraction: subtract the mean and divide by the standard deviation",
-        lambda v, training: _by(v, training.min(), training.max() - training.min()),
+        _REQUEST.but(mean=lambda training: training.min(), std=lambda training: training.max() - training.min()),
         "the fraction is centred only: divide by the standard deviation of the training fractions as well",
-        lambda v, training: (v - training.mean())[:, None],
+        _REQUEST.but(given=lambda fraction, mean: fraction - mean),
         "the fraction is scaled only: subtract the mean of the training fractions first",
-        lambda v, training: (v / training.std())[:, None],
+        _REQUEST.but(given=lambda fraction, std: fraction / std),
         "brackets: subtract the mean first, then divide the difference",
-        lambda v, training: (v - training.mean() / training.std())[:, None],
+        _REQUEST.but(given=lambda fraction, mean, std: fraction - mean / std),
         "the request is in per cent here, the training set is not: both are fractions",
-        lambda v, training: _by(100 * v, training.mean(), training.std()),
-        lambda v, training: 100 * v[:, None],
+        _REQUEST.but(given=lambda fraction, mean, std: (100 * fraction - mean) / std),
+        _REQUEST.but(given=lambda fraction: 100 * fraction),
+        "a request outside the training fractions was clamped to them: return what was asked for, in the networks' unit",
+        lambda fraction, training: _REQUEST(fraction.clamp(training.min(), training.max()), training),
+        _REQUEST.then(lambda column: column.clamp(-3, 3)),
         "the sign is flipped: a fraction above the mean has a positive condition",
-        lambda v, training: -_request(v, training),
+        _REQUEST.then(torch.neg),
         "the numbers are right, but a network takes [batch, 1], one row for each example: add an axis at the end",
-        lambda v, training: _request(v, training)[:, 0],
+        _REQUEST.but(column=lambda given: given),
         "the numbers are right, but stand in one row, [1, batch]: the batch is the first axis",
-        lambda v, training: _request(v, training).T,
+        _REQUEST.but(column=lambda given: given[None]),
     ),
 )
 
 
 # 3. log p(y|x) by Bayes' rule
 
-
-def _posterior(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
-    return (log_likelihood + log_prior).log_softmax(-1)
+_POSTERIOR = Formula(
+    "log_likelihood log_prior",
+    ll=lambda log_likelihood: log_likelihood,
+    joint=lambda ll, log_prior: ll + log_prior,
+    evidence=lambda joint: joint.logsumexp(-1, keepdim=True),
+    posterior=lambda joint, evidence: joint - evidence,
+)
+_BY_SOFTMAX = _POSTERIOR.but(posterior=lambda joint: joint.log_softmax(-1))
+_NAIVE = _POSTERIOR.but(evidence=lambda joint: joint.exp().sum(-1, keepdim=True).log())
+_TINY = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30)
+_LOWEST = (-1e2, -1e3, -1e4, -1e5, -1e6, -1e8, -1e9, -1e10, -1e12, -1e20, -1e30, -torch.finfo(torch.double).max)
 
 
 def _table(generator: Generator, batch: int, classes: int, scale: float = 2.0, level: float = 0.0) -> Tensor:
@@ -223,128 +286,90 @@ def _posterior_cases(generator: Generator) -> list[Arguments]:
         return table.requires_grad_(), _prior(generator, classes).requires_grad_()
 
     apart = torch.tensor([[-1500.0], [0.0], [1500.0]], dtype=torch.float64)  # pictures of very different sizes
-    never = _prior(generator, 3)
-    never = torch.cat([never, torch.tensor([-torch.inf], dtype=torch.float64)])  # a class that does not occur
+    never = torch.cat([_prior(generator, 3), torch.tensor([-torch.inf], dtype=torch.float64)])  # one does not occur
     # First where the batch is as large as there are classes: the wrong axis runs there.
-    return [
-        case(4, 4),
-        case(5, 3),
-        case(1, 10),
-        case(3, 1),
-        case(3, 2, level=-1000),
-        case(4, 3, level=1000),
-        case(3, 4, scale=800),
-        ((_table(generator, 3, 3) + apart).requires_grad_(), _prior(generator, 3).requires_grad_()),
-        (_table(generator, 4, 4, level=-100), never),
-    ]
+    ordinary = [case(4, 4), case(5, 3), case(1, 10), case(3, 1)]
+    extreme = [case(3, 2, level=-1000), case(4, 3, level=1000), case(3, 4, scale=800)]
+    far = (_table(generator, 3, 3) + apart).requires_grad_(), _prior(generator, 3).requires_grad_()
+    return [*ordinary, *extreme, far, (_table(generator, 4, 4, level=-100), never)]
 
 
-def _naive(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
-    joint = log_likelihood.exp() * log_prior.exp()
-    return (joint / joint.sum(-1, keepdim=True)).log()
-
-
-def _naive_in_logs(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
-    joint = log_likelihood + log_prior
-    return joint - joint.exp().sum(-1, keepdim=True).log()
-
-
-def _one_maximum(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
-    joint = log_likelihood + log_prior
-    joint = joint - joint.max()
-    return joint - joint.exp().sum(-1, keepdim=True).log()
-
-
-_TINY = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-15, 1e-16, 1e-20, 1e-30)
-_LOWEST = (-1e2, -1e3, -1e4, -1e5, -1e6, -1e8, -1e9, -1e10, -1e12, -1e20, -1e30, -torch.finfo(torch.double).max)
-
-
-def _floored(lowest: float, clamp: bool = False) -> Answer:
+def _floored(e: float) -> list[Answer]:
     """The logarithm of the probabilities, which a small number keeps from 0."""
-
-    def answer(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
-        p = (log_likelihood + log_prior).softmax(-1)
-        return (p.clamp(min=lowest) if clamp else p + lowest).log()
-
-    return answer
-
-
-def _finite_prior(lowest: float) -> Answer:
-    return lambda log_likelihood, log_prior: _posterior(log_likelihood, log_prior.clamp(min=lowest))
-
-
-def _finite_result(lowest: float) -> Answer:
-    return lambda log_likelihood, log_prior: _posterior(log_likelihood, log_prior).clamp(min=lowest)
+    return [_BY_SOFTMAX.then(lambda p: (p.exp() + e).log()), _BY_SOFTMAX.then(lambda p: p.exp().clamp(min=e).log())]
 
 
 class_posterior = Exercise(
     "class_posterior",
-    _posterior,
+    _BY_SOFTMAX,
     _posterior_cases,
     wrong(
         "you normalised over the batch: for each picture the probabilities of its classes, a row, sum to 1",
-        lambda ll, prior: (ll + prior).log_softmax(0),
-        lambda ll, prior: (ll + prior).softmax(0),
+        *_BY_SOFTMAX.each(posterior=[lambda joint: joint.log_softmax(0), lambda joint: joint.softmax(0)]),
         "log p(y) is missing, or the same for every class here: add the prior before you normalise",
-        lambda ll, prior: ll.log_softmax(-1),
+        _BY_SOFTMAX.but(joint=lambda ll: ll),
         "you subtracted log p(y): probabilities multiply, so their logarithms add up",
-        lambda ll, prior: (ll - prior).log_softmax(-1),
+        _BY_SOFTMAX.but(joint=lambda ll, log_prior: ll - log_prior),
         "these are the probabilities: return their logarithms",
-        lambda ll, prior: (ll + prior).softmax(-1),
+        _BY_SOFTMAX.but(posterior=lambda joint: joint.softmax(-1)),
         "you multiplied two logarithms: the product p(x|y) p(y) is a sum of logarithms",
-        lambda ll, prior: (ll * prior).log_softmax(-1),
+        _BY_SOFTMAX.but(joint=lambda ll, log_prior: ll * log_prior),
         "exp overflows or rounds to 0 at ±1,000 nats, and a softmax rounds to 0 too: stay in logarithms, with log_softmax",
-        _naive,
-        _naive_in_logs,
-        lambda ll, prior: (ll + prior).softmax(-1).log(),
+        lambda ll, log_prior: (ll.exp() * log_prior.exp() / (ll.exp() * log_prior.exp()).sum(-1, keepdim=True)).log(),
+        _NAIVE,
+        _BY_SOFTMAX.but(posterior=lambda joint: joint.softmax(-1).log()),
         "a number added inside the logarithm, or a clamp, hides how improbable a class is: stay in logarithms, with log_softmax",
-        lambda ll, prior: ((ll + prior).softmax(-1) + 1e-12).log(),
-        *[_floored(e) for e in _TINY],
-        *[_floored(e, clamp=True) for e in _TINY],
+        *[answer for e in _TINY for answer in _floored(e)],
         "−∞ was replaced by a finite number: a class that never occurs keeps −∞, and log_softmax can carry it",
-        lambda ll, prior: _posterior(ll, prior.clamp(min=-1e9)),
-        *[_finite_prior(lowest) for lowest in _LOWEST],
-        *[_finite_result(lowest) for lowest in _LOWEST],
+        *[_BY_SOFTMAX.given(log_prior=partial(torch.clamp, min=lowest)) for lowest in _LOWEST],
+        *[_BY_SOFTMAX.then(partial(torch.clamp, min=lowest)) for lowest in _LOWEST],
         "you subtracted the largest number of the whole batch: pictures differ, subtract each row's own",
-        _one_maximum,
+        _NAIVE.but(joint=lambda ll, log_prior: ll + log_prior - (ll + log_prior).max()),
         "you subtracted the largest logarithm only: subtract the logarithm of the sum, logsumexp",
-        lambda ll, prior: (ll + prior) - ((ll + prior).max(-1, keepdim=True).values),
+        _POSTERIOR.but(evidence=lambda joint: joint.max(-1, keepdim=True).values),
         "this is log p(x, y): subtract log p(x), the log-sum-exp over the classes",
-        lambda ll, prior: ll + prior,
+        _POSTERIOR.but(posterior=lambda joint: joint),
+        "this is log p(x), one number for each picture: subtract it from log p(x, y)",
+        *_POSTERIOR.each(posterior=[lambda evidence: evidence[:, 0], lambda evidence: evidence]),
+        "this is the most probable class, a number: return log p(y|x) of every class",
+        _BY_SOFTMAX.but(posterior=lambda joint: joint.argmax(-1)),
         "the prior came after normalising: p(x) = Σ p(x|y) p(y) needs it too, so add log p(y) first",
-        lambda ll, prior: ll.log_softmax(-1) + prior,
+        _POSTERIOR.but(evidence=lambda ll: ll.logsumexp(-1, keepdim=True)),
         "this is log p(x|y) − log p(x): log p(y) is missing in the numerator",
-        lambda ll, prior: ll - (ll + prior).logsumexp(-1, keepdim=True),
+        _POSTERIOR.but(posterior=lambda ll, evidence: ll - evidence),
         "the prior counts twice: add log p(y) once",
-        lambda ll, prior: ((ll + prior).log_softmax(-1) + prior).log_softmax(-1),
-        lambda ll, prior: (ll + prior).log_softmax(-1) + prior,
+        _BY_SOFTMAX.but(again=lambda posterior, log_prior: (posterior + log_prior).log_softmax(-1)),
+        _BY_SOFTMAX.but(again=lambda posterior, log_prior: posterior + log_prior),
         "you added p(y) to a logarithm: add log p(y), as it is given",
-        lambda ll, prior: (ll + prior.exp()).log_softmax(-1),
+        _BY_SOFTMAX.given(log_prior=torch.exp),
+        "you took the logarithm of log p(y), which is a logarithm already: add it as it is given",
+        _BY_SOFTMAX.given(log_prior=torch.log),
+        "log p(y) runs along the batch here: it belongs to the classes, the last axis",
+        _BY_SOFTMAX.given(log_prior=lambda log_prior: log_prior[:, None]),
         "the sums were subtracted along the classes: keep the axis, logsumexp(-1, keepdim=True)",
-        lambda ll, prior: (ll + prior) - ((ll + prior).logsumexp(-1)),
+        _POSTERIOR.but(evidence=lambda joint: joint.logsumexp(-1)),
         "the sign is flipped: the logarithm of a probability is at most 0",
-        lambda ll, prior: -_posterior(ll, prior),
+        _BY_SOFTMAX.then(torch.neg),
         "the numbers are right, but no gradient flows back: something was detached, or made anew from numbers",
-        lambda ll, prior: _posterior(ll, prior).detach(),
+        _BY_SOFTMAX.then(torch.detach),
     ),
     tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
+    written=_POSTERIOR,
 )
 
 
 # 4. what a label tells, in nats
 
-
-def _log_evidence(log_likelihood: Tensor) -> Tensor:
-    """log p(x) under a uniform p(y)."""
-    return log_likelihood.logsumexp(-1) - log(log_likelihood.shape[-1])
-
-
-def _of_label(log_likelihood: Tensor, y: Tensor) -> Tensor:
-    return log_likelihood.gather(-1, y[:, None])[:, 0]
-
-
-def _label_value(log_likelihood: Tensor, y: Tensor) -> Tensor:
-    return _of_label(log_likelihood, y) - _log_evidence(log_likelihood)
+_VALUE = Formula(
+    "log_likelihood y",
+    ll=lambda log_likelihood: log_likelihood,
+    classes=lambda ll: ll.shape[-1],
+    labelled=lambda ll, y: ll.gather(-1, y[:, None])[:, 0],
+    total=lambda ll: ll.logsumexp(-1),
+    evidence=lambda total, classes: total - log(classes),
+    value=lambda labelled, evidence: labelled - evidence,
+)
+_OTHERS = _VALUE.but(total=lambda ll, y, classes: ll.masked_fill(one_hot(y, classes).bool(), -torch.inf).logsumexp(-1))
 
 
 def _label_cases(generator: Generator) -> list[Arguments]:
@@ -353,88 +378,93 @@ def _label_cases(generator: Generator) -> list[Arguments]:
 
     apart = torch.tensor([[-1500.0], [0.0], [1500.0], [300.0]], dtype=torch.float64)
     # First where the batch is as large as there are classes: the wrong axis runs there.
-    return [
-        (_table(generator, 4, 4), torch.tensor([1, 3, 3, 0])),
-        case(6, 3),
-        case(1, 10),
-        case(3, 2),
-        case(4, 5, level=-1000),
-        case(4, 3, level=1000),
-        case(5, 4, scale=800),
-        (_table(generator, 4, 3) + apart, _classes(generator, 4, 3)),
-    ]
-
-
-def _others(log_likelihood: Tensor, y: Tensor) -> Tensor:
-    """Log-sum-exp over the classes other than the label's."""
-    labelled = one_hot(y, log_likelihood.shape[-1]).bool()
-    return log_likelihood.masked_fill(labelled, -torch.inf).logsumexp(-1)
+    square = _table(generator, 4, 4), torch.tensor([1, 3, 3, 0])
+    few = case(6, 3), (_table(generator, 1, 10), torch.tensor([4])), case(3, 2)  # of the ten classes one occurs
+    levels = case(4, 5, level=-1000), case(4, 3, level=1000)
+    far = _table(generator, 5, 4, 800)  # the label's probability rounds to 0
+    mixed = _table(generator, 4, 3) + apart, _classes(generator, 4, 3)
+    return [square, *few, *levels, (far, far.argmin(-1)), mixed]
 
 
 label_value = Exercise(
     "label_value",
-    _label_value,
+    _VALUE,
     _label_cases,
     wrong(
         "you subtracted the mean of the logarithms: log p(x) is the logarithm of the mean of p(x|y)",
-        lambda ll, y: _of_label(ll, y) - ll.mean(-1),
-        lambda ll, y: _of_label(ll, y) - (ll.sum(-1) - _of_label(ll, y)) / (ll.shape[-1] - 1),
+        _VALUE.but(evidence=lambda ll: ll.mean(-1)),
+        _VALUE.but(evidence=lambda ll, labelled, classes: (ll.sum(-1) - labelled) / (classes - 1)),
+        "you subtracted the sum of the logarithms: log p(x) is the logarithm of a mean, logsumexp − log classes",
+        *_VALUE.each(evidence=[lambda ll: ll.sum(-1)], total=[lambda ll: ll.sum(-1)]),
         "this is log p(y|x), at most 0: the sum needs p(y) = 1/classes, which adds log classes to the result",
-        lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1),
+        _VALUE.but(evidence=lambda total: total),
         "this is the cross-entropy, −log p(y|x): flip its sign and subtract log p(y) = −log classes",
-        lambda ll, y: ll.logsumexp(-1) - _of_label(ll, y),
+        _VALUE.but(value=lambda labelled, total: total - labelled),
         "log classes has the wrong sign: dividing the sum by classes subtracts it from log p(x), so the result gains it",
-        lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) - log(ll.shape[-1]),
+        _VALUE.but(evidence=lambda total, classes: total + log(classes)),
         "you subtracted the log-likelihood of the best class: subtract log p(x), in which every class counts",
-        lambda ll, y: _of_label(ll, y) - ll.max(-1).values,
+        _VALUE.but(evidence=lambda ll: ll.max(-1).values),
         "the sign is flipped: a label under which the picture is more probable has a positive value",
-        lambda ll, y: -_label_value(ll, y),
+        _VALUE.then(torch.neg),
         "this is in bits: return nats, natural logarithms throughout",
-        lambda ll, y: _label_value(ll, y) / log(2),
+        _VALUE.then(lambda value: value / log(2)),
         "you took the most probable class: the label's own counts, also where the model believes in another",
-        lambda ll, y: ll.max(-1).values - _log_evidence(ll),
+        _VALUE.but(labelled=lambda ll: ll.max(-1).values),
         "you reduced over the batch: return one number per picture",
-        lambda ll, y: _label_value(ll, y).mean(),
-        lambda ll, y: _label_value(ll, y).sum(),
+        *[_VALUE.then(torch.mean), _VALUE.then(torch.sum)],
         "the numbers are right, but gather left an axis of one: take it away, to get [batch]",
-        lambda ll, y: _label_value(ll, y)[:, None],
+        _VALUE.then(lambda value: value[:, None]),
         "gather leaves [batch, 1]; minus [batch] that broadcasts to [batch, batch]: take the axis of one away first",
-        lambda ll, y: ll.gather(-1, y[:, None]) - _log_evidence(ll),
+        _VALUE.but(value=lambda labelled, evidence: labelled[:, None] - evidence),
         "this is log p(x|y) alone: subtract log p(x), that of the picture without its label",
-        lambda ll, y: _of_label(ll, y),
+        _VALUE.but(value=lambda labelled: labelled),
         "rows and columns are exchanged where you pick: for picture i it is log_likelihood[i, y[i]]",
-        lambda ll, y: ll[y, torch.arange(len(y))] - _log_evidence(ll),
-        lambda ll, y: ll.gather(0, y[None])[0] - _log_evidence(ll),
+        *_VALUE.each(labelled=[lambda ll, y: ll[y, torch.arange(len(y))], lambda ll, y: ll.gather(0, y[None])[0]]),
         "log_likelihood[:, y] picks every label for every picture, [batch, batch]: picture i has the label y[i] only",
-        lambda ll, y: ll[:, y] - _log_evidence(ll)[:, None],
-        lambda ll, y: ll[:, y] - _log_evidence(ll),
+        _VALUE.but(value=lambda ll, y, evidence: ll[:, y] - evidence[:, None]),
+        _VALUE.but(value=lambda ll, y, evidence: ll[:, y] - evidence),
+        "log_likelihood[y] picks whole rows, by the label: picture i has row i, and its label the column y[i]",
+        _VALUE.but(labelled=lambda ll, y: ll[y]),
+        "a batch may lack a class: the number of classes is the size of the last axis, not what its labels reach",
+        *_VALUE.each(classes=[lambda y: int(y.max()) + 1, lambda y: len(y.unique())]),
+        *_VALUE.each(labelled=[lambda ll, y: (ll * one_hot(y)).sum(-1), lambda ll, y: (one_hot(y) * ll).sum(-1)]),
         "exp overflows or rounds to 0 at ±1,000 nats, and a softmax rounds to 0 too: use logsumexp or log_softmax",
-        lambda ll, y: _of_label(ll, y) - ll.exp().mean(-1).log(),
-        lambda ll, y: (_of_label(ll, y).exp() / ll.exp().mean(-1)).log(),
-        lambda ll, y: _of_label(ll.softmax(-1), y).log() + log(ll.shape[-1]),
+        _VALUE.but(evidence=lambda ll: ll.exp().mean(-1).log()),
+        _VALUE.but(value=lambda labelled, ll: (labelled.exp() / ll.exp().mean(-1)).log()),
+        lambda ll, y: ll.softmax(-1).gather(-1, y[:, None])[:, 0].log() + log(ll.shape[-1]),
         "you summed over the batch: log p(x) is a sum over the classes of one picture, the last axis",
-        lambda ll, y: _of_label(ll, y) - ll.logsumexp(0) + log(len(ll)),
+        *_VALUE.each(evidence=[lambda ll: ll.logsumexp(0) - log(len(ll))], total=[lambda ll: ll.logsumexp(0)]),
+        _VALUE.but(value=lambda labelled, ll: labelled - ll.logsumexp(0) + log(len(ll))),
         "classes is the size of the last axis, not ten, and not the size of the batch",
-        lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) + log(10),
-        lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) + log(len(ll)),
+        *_VALUE.each(classes=[lambda: 10, lambda ll: len(ll)]),
         "you divided the logarithm by classes: the logarithm of a mean is logsumexp − log classes",
-        lambda ll, y: _of_label(ll, y) - ll.logsumexp(-1) / ll.shape[-1],
+        _VALUE.but(evidence=lambda total, classes: total / classes),
         "your sum leaves out the label's own class: p(x) sums over every class",
-        lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(ll.shape[-1] - 1),
-        lambda ll, y: _of_label(ll, y) - _others(ll, y) + log(ll.shape[-1]),
-        lambda ll, y: _of_label(ll, y) - _others(ll, y),
+        _OTHERS,
+        *_OTHERS.each(evidence=[lambda total, classes: total - log(classes - 1), lambda total: total]),
         "this is the ratio p(x|y) / p(x): return its logarithm, without overflow",
-        lambda ll, y: _label_value(ll, y).exp(),
+        _VALUE.then(torch.exp),
     ),
 )
 
 
 # 5. the bound without a label
 
-
-def _bound(logits: Tensor, bounds: Tensor) -> Tensor:
-    log_q = logits.log_softmax(-1)
-    return (log_q.exp() * (bounds - log(bounds.shape[-1]) - log_q)).sum(-1)
+_BOUND = Formula(
+    "logits bounds",
+    log_q=lambda logits: logits.log_softmax(-1),
+    q=lambda log_q: log_q.exp(),
+    log_p=lambda bounds: -log(bounds.shape[-1]),
+    inside=lambda bounds, log_p, log_q: bounds + log_p - log_q,
+    bound=lambda q, inside: (q * inside).sum(-1),
+)
+_TERMS = SumOf(
+    "logits bounds",
+    mean=lambda logits, bounds: (logits.softmax(-1) * bounds).sum(-1),
+    log_p=lambda bounds: -log(bounds.shape[-1]),
+    entropy=lambda logits: -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1),
+)
+_OF_BEST = _TERMS.but(mean=lambda logits, bounds: bounds.gather(-1, logits.argmax(-1, keepdim=True))[:, 0])
 
 
 def _bound_cases(generator: Generator) -> list[Arguments]:
@@ -444,102 +474,83 @@ def _bound_cases(generator: Generator) -> list[Arguments]:
 
     certain = torch.tensor([[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, 1000.0]], dtype=torch.float64)
     undecided = torch.zeros(3, 4, dtype=torch.float64)
+    many = _table(generator, 2, 50)
     # First where the batch is as large as there are classes: the wrong axis runs there.
-    return [
-        case(4, 4),
-        case(5, 3),
-        case(1, 10),
-        case(3, 1),
-        case(3, 4, scale=20.0, level=-100.0),
-        (undecided.requires_grad_(), _table(generator, 3, 4).requires_grad_()),
-        (certain.requires_grad_(), _table(generator, 2, 3, scale=5.0, level=-90.0).requires_grad_()),
-        case(4, 3, scale=5.0, sure=700.0),
-    ]
-
-
-def _mean_over_q(logits: Tensor, values: Tensor) -> Tensor:
-    return (logits.softmax(-1) * values).sum(-1)
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    return -_mean_over_q(logits, logits.log_softmax(-1))
-
-
-def _uniform(bounds: Tensor) -> Tensor:
-    """log p(y)."""
-    return torch.full_like(bounds, -log(bounds.shape[-1]))
-
-
-def _over_batch(logits: Tensor, bounds: Tensor) -> Tensor:
-    log_q = logits.log_softmax(0)
-    return (log_q.exp() * (bounds + _uniform(bounds) - log_q)).sum(-1)
-
-
-def _best(logits: Tensor, bounds: Tensor) -> Tensor:
-    return _of_label(bounds, logits.argmax(-1))
-
-
-def _weighted(logits: Tensor, bounds: Tensor, log_q: Tensor) -> Tensor:
-    """The bound with weights from the logits and its own log q."""
-    return _mean_over_q(logits, bounds + _uniform(bounds) - log_q)
+    ordinary = [case(4, 4), case(5, 3), case(1, 10), case(3, 1), case(3, 4, scale=20.0, level=-100.0)]
+    even = undecided.requires_grad_(), _table(generator, 3, 4).requires_grad_()
+    sure = certain.requires_grad_(), _table(generator, 2, 3, scale=5.0, level=-90.0).requires_grad_()
+    nothing = many, many.log_softmax(-1) + log(50)  # the bound is 0, so that what is added to each q shows
+    return [*ordinary, even, sure, case(4, 3, scale=5.0, sure=700.0), nothing]
 
 
 unlabelled_bound = Exercise(
     "unlabelled_bound",
-    _bound,
+    _BOUND,
     _bound_cases,
     wrong(
         "the entropy of q(y|x) was subtracted: − log q(y|x) adds it",
-        lambda logits, bounds: _mean_over_q(logits, bounds + _uniform(bounds)) - _entropy(logits),
+        _TERMS.times(entropy=-1),
         "the entropy of q(y|x) is missing: the term − log q(y|x)",
-        lambda logits, bounds: _mean_over_q(logits, bounds + _uniform(bounds)),
+        _TERMS.times(entropy=0),
         "two terms are missing, log p(y) and − log q(y|x): the mean of the bounds alone is no bound on log p(x)",
-        lambda logits, bounds: _mean_over_q(logits, bounds),
+        _TERMS.term("mean"),
         "log p(y) = −log classes is missing: `bounds` bound log p(x|y), not log p(x, y)",
-        lambda logits, bounds: _mean_over_q(logits, bounds) + _entropy(logits),
+        _TERMS.times(log_p=0),
         "log p(y) counts once for every class: it stands inside the mean over q, so it counts once in all",
-        lambda logits, bounds: _mean_over_q(logits, bounds) + _entropy(logits) + _uniform(bounds).sum(-1),
+        _TERMS.but(log_p=lambda bounds: -bounds.shape[-1] * log(bounds.shape[-1])),
         "classes is the size of the last axis, not ten, and not the size of the batch",
-        lambda logits, bounds: _mean_over_q(logits, bounds - log(10)) + _entropy(logits),
-        lambda logits, bounds: _mean_over_q(logits, bounds - log(len(bounds))) + _entropy(logits),
+        *_TERMS.each(log_p=[lambda: -log(10), lambda bounds: -log(len(bounds))]),
         "log p(y) has the wrong sign: p(y) = 1/classes has the logarithm −log classes",
-        lambda logits, bounds: _mean_over_q(logits, bounds - _uniform(bounds)) + _entropy(logits),
+        _TERMS.times(log_p=-1),
+        "this is p(y) where log p(y) belongs: −log classes",
+        _TERMS.but(log_p=lambda bounds: 1 / bounds.shape[-1]),
+        "D_KL(q(y|x)‖p(y)) was added: it is subtracted, so that log p(y) is added and log q(y|x) subtracted",
+        _TERMS.times(log_p=-1, entropy=-1),
         "q is normalised over the batch: for each picture the probabilities of its classes sum to 1",
-        _over_batch,
-        "the logits have no say here: this is the bound of the best q(y|x), softmax(bounds), the largest there can be; "
-        "use the q that is given",
-        lambda logits, bounds: _log_evidence(bounds),
-        lambda logits, bounds: bounds.logsumexp(-1),
+        _BOUND.but(log_q=lambda logits: logits.log_softmax(0)),
+        "you summed over the batch: for each picture, sum over its classes, the last axis",
+        _BOUND.but(bound=lambda q, inside: (q * inside).sum(0)),
+        "the logits have no say here: this is the bound of the best q(y|x), softmax(bounds), the largest there can be; use the q that is given",
+        *_BOUND.each(bound=[lambda bounds, log_p: bounds.logsumexp(-1) + log_p, lambda bounds: bounds.logsumexp(-1)]),
         "you took the logarithm of Σ q exp(bounds): take the mean of the logarithms over q, and add its entropy",
-        lambda logits, bounds: (logits.log_softmax(-1) + bounds).logsumexp(-1),
-        lambda logits, bounds: (logits.log_softmax(-1) + bounds + _uniform(bounds)).logsumexp(-1),
+        _BOUND.but(bound=lambda log_q, bounds: (log_q + bounds).logsumexp(-1)),
+        _BOUND.but(bound=lambda log_q, bounds, log_p: (log_q + bounds + log_p).logsumexp(-1)),
         "only the most probable class counts here: take the mean over all classes, weighted with q(y|x)",
-        lambda logits, bounds: _best(logits, bounds) + _uniform(bounds)[:, 0],
-        lambda logits, bounds: _best(logits, bounds),
-        lambda logits, bounds: _best(logits, bounds) + _uniform(bounds)[:, 0] + _entropy(logits),
-        lambda logits, bounds: _best(logits, bounds) + _uniform(bounds)[:, 0] - logits.log_softmax(-1).max(-1).values,
+        _OF_BEST,
+        _OF_BEST.times(entropy=0),
+        _OF_BEST.term("mean"),
+        _OF_BEST.but(entropy=lambda logits: -logits.log_softmax(-1).max(-1).values),
         "every class has the weight 1/classes in your mean of the bounds: the weights are q(y|x)",
-        lambda logits, bounds: bounds.mean(-1) + _uniform(bounds)[:, 0] + _entropy(logits),
+        _TERMS.but(mean=lambda bounds: bounds.mean(-1)),
+        _BOUND.but(bound=lambda inside: inside.mean(-1)),
+        "the weights q(y|x) are missing: this is the plain sum over the classes",
+        _BOUND.but(bound=lambda inside: inside.sum(-1)),
         "you averaged over the classes: the weights q(y|x) sum to 1 already, so sum",
-        lambda logits, bounds: _bound(logits, bounds) / bounds.shape[-1],
+        _BOUND.but(bound=lambda q, inside: (q * inside).mean(-1)),
         "the numbers are right, but the weights q(y|x) were detached: q learns through them",
-        lambda logits, bounds: _bound(logits.detach(), bounds),
-        lambda logits, bounds: _weighted(logits.detach(), bounds, logits.log_softmax(-1)),
-        lambda logits, bounds: _mean_over_q(logits.detach(), bounds + _uniform(bounds)) + _entropy(logits),
+        _BOUND.given(logits=torch.detach),
+        _BOUND.but(q=lambda log_q: log_q.exp().detach()),
+        _TERMS.within("mean", logits=torch.detach),
         "the numbers are right, but no gradient reaches the bounds, and through them the model",
-        lambda logits, bounds: _bound(logits, bounds.detach()),
+        _BOUND.given(bounds=torch.detach),
         "softmax was taken twice: it turns the logits into q, and q must not pass through it again",
-        lambda logits, bounds: _bound(logits.softmax(-1), bounds),
+        _BOUND.given(logits=lambda logits: logits.softmax(-1)),
+        "q stands where log q belongs, or log q where q does: q weights the classes, and its logarithm is subtracted",
+        _BOUND.but(log_q=lambda logits: logits.softmax(-1)),
+        _BOUND.but(q=lambda logits: logits.softmax(-1), inside=lambda bounds, log_p, q: bounds + log_p - q),
+        _BOUND.but(q=lambda log_q: log_q),
+        "the weights are the logits: they are q(y|x), softmax(logits)",
+        _BOUND.but(q=lambda logits: logits),
+        "the entropy is in bits beside bounds in nats: natural logarithms throughout",
+        _TERMS.times(entropy=1 / log(2)),
         "0 · log 0 became NaN where q rounds to 0: take log q from the logits, by log_softmax",
-        lambda logits, bounds: _weighted(logits, bounds, logits.softmax(-1).log()),
+        _BOUND.but(log_q=lambda logits: logits.softmax(-1).log(), q=lambda logits: logits.softmax(-1)),
         "the values are right, but the slope of q log q at q = 0 is infinite and the gradient NaN: use log_softmax",
-        lambda logits, bounds: (
-            _mean_over_q(logits, bounds + _uniform(bounds)) + torch.special.entr(logits.softmax(-1)).sum(-1)
-        ),
+        _TERMS.but(entropy=lambda logits: torch.special.entr(logits.softmax(-1)).sum(-1)),
         "you took the logits for log q: they need not be normalised, log_softmax does that",
-        lambda logits, bounds: _weighted(logits, bounds, logits),
+        _BOUND.but(log_q=lambda logits: logits, q=lambda logits: logits.softmax(-1)),
         "this is minus the bound, the loss: return the bound itself",
-        lambda logits, bounds: -_bound(logits, bounds),
+        _BOUND.then(torch.neg),
     ),
     tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
 )

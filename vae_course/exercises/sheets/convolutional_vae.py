@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from itertools import accumulate, pairwise
-from math import ceil, prod
+from itertools import accumulate, product
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -13,18 +12,22 @@ from torch.nn.functional import pad
 
 from vae_course.data.finite_elements import VOID, element_stiffness
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import normal, uniform
-
-# 1. the size that a layer leaves
-
-
-def _size(size: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
-    return (size + 2 * padding - kernel) // stride + 1
+from vae_course.exercises.parts import Formula, Step, SumOf, normal, uniform
 
 
 def _whole(generator: Generator, low: int, high: int, *shape: int) -> Tensor:
     """Whole numbers from low to high, both included."""
     return torch.randint(low, high + 1, shape, generator=generator)
+
+
+# 1. the size that a layer leaves
+
+_SIZE = Formula(
+    "size kernel stride padding",
+    room=lambda size, kernel, padding: size + 2 * padding - kernel,
+    steps=lambda room, stride: room // stride,
+    places=lambda steps: steps + 1,
+)
 
 
 def _size_cases(generator: Generator) -> list[Arguments]:
@@ -35,54 +38,61 @@ def _size_cases(generator: Generator) -> list[Arguments]:
 
 output_size = Exercise(
     "output_size",
-    _size,
+    _SIZE,
     _size_cases,
     wrong(
         "the + 1 is missing: a kernel of the picture's size has one place, not none",
-        lambda n, k, s, p: (n + 2 * p - k) // s,
+        _SIZE.but(places=lambda steps: steps),
         "the padding counts once here: it is added on both sides, 2 · padding",
-        lambda n, k, s, p: (n + p - k) // s + 1,
+        _SIZE.but(room=lambda size, kernel, padding: size + padding - kernel),
         "the padding is missing: it adds 2 · padding to the size",
-        lambda n, k, s, p: (n - k) // s + 1,
-        "the padding was subtracted: it makes the picture larger",
-        lambda n, k, s, p: (n - 2 * p - k) // s + 1,
+        _SIZE.but(room=lambda size, kernel: size - kernel),
         "you rounded up: a kernel that would leave the padded picture has no place, so round down",
-        lambda n, k, s, p: ((n + 2 * p - k) / s).ceil().long() + 1,
-        lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
-        "you rounded to the nearest whole number: a place that is not whole does not count, so round down",
-        lambda n, k, s, p: ((n + 2 * p - k) / s).round().long() + 1,
-        lambda n, k, s, p: ((n + 2 * p - k) / s + 0.5).long() + 1,
-        "this is a true division, which leaves fractions: a size is whole; // rounds down and keeps int64",
-        lambda n, k, s, p: (n + 2 * p - k) / s + 1,
+        _SIZE.but(steps=lambda room, stride: (room / stride).ceil().long()),
+        _SIZE.but(steps=lambda room, stride: -(-room // stride)),
         "the numbers are right, but floats: return int64, with // or .long()",
-        lambda n, k, s, p: ((n + 2 * p - k) / s).floor() + 1,
+        _SIZE.but(steps=lambda room, stride: (room / stride).floor()),
+        "the padding was subtracted: it makes the picture larger",
+        _SIZE.but(room=lambda size, kernel, padding: size - 2 * padding - kernel),
+        "you rounded to the nearest whole number: a place that is not whole does not count, so round down",
+        _SIZE.but(steps=lambda room, stride: (room / stride).round().long()),
+        _SIZE.but(steps=lambda room, stride: (room / stride + 0.5).long()),
+        "this is a true division, which leaves fractions: a size is whole; // rounds down and keeps int64",
+        _SIZE.but(steps=lambda room, stride: room / stride),
         "the + 1 stands before the division: it counts the first place, after the steps of length stride",
-        lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+        _SIZE.but(places=lambda room, stride: (room + 1) // stride),
+        "the + 1 is subtracted, or counted twice: the first place is one more than the steps",
+        *_SIZE.each(places=[lambda steps: steps - 1, lambda steps: steps + 2]),
         "the number that you divide is one too large: subtract kernel, not kernel − 1; the + 1 comes after the division",
-        lambda n, k, s, p: (n + 2 * p - k + 1) // s + 1,
+        _SIZE.given(kernel=lambda k: k - 1),
         "you subtracted kernel + 1: the last place begins `kernel` before the end, so subtract kernel alone",
-        lambda n, k, s, p: (n + 2 * p - k - 1) // s + 1,
+        _SIZE.given(kernel=lambda k: k + 1),
         "the kernel was added: it needs room, so it is subtracted",
-        lambda n, k, s, p: (n + 2 * p + k) // s + 1,
+        _SIZE.given(kernel=lambda k: -k),
         "the kernel is missing: its last place begins kernel rows before the end",
-        lambda n, k, s, p: (n + 2 * p) // s + 1,
+        _SIZE.given(kernel=lambda k: 0),
         "the stride is missing: divide by it, before the + 1",
-        lambda n, k, s, p: n + 2 * p - k + 1,
+        _SIZE.but(steps=lambda room: room),
         "this is the size at stride 1 without padding: both count",
-        lambda n, k, s, p: n - k + 1,
+        _SIZE.but(steps=lambda size, kernel: size - kernel),
         "dividing by the stride is not enough: kernel and padding count too",
-        lambda n, k, s, p: n // s,
-        lambda n, k, s, p: -(-n // s),
-        lambda n, k, s, p: n // s + 1,
+        *_SIZE.each(places=[lambda size, stride: size // stride, lambda size, stride: -(-size // stride)]),
+        _SIZE.but(room=lambda size: size),
         "you rounded each term by itself: add and subtract first, then divide and round once",
         lambda n, k, s, p: n // s + 2 * p // s - k // s + 1,
         "brackets: the stride divides the size as well",
-        lambda n, k, s, p: n + (2 * p - k) // s + 1,
-        lambda n, k, s, p: n + 2 * p - k // s + 1,
+        *[lambda n, k, s, p: n + (2 * p - k) // s + 1, lambda n, k, s, p: n + 2 * p - k // s + 1],
         "brackets: you divided by stride + 1; divide by the stride, and add 1 to the result",
-        lambda n, k, s, p: (n + 2 * p - k) // (s + 1),
+        _SIZE.but(places=lambda room, stride: room // (stride + 1)),
         "the padding was added after the division: it belongs to the picture, before the division",
         lambda n, k, s, p: (n - k) // s + 2 * p + 1,
+        "you took another padding, 1 or half the kernel: it is an argument, and stands on both sides, 2 · padding",
+        _SIZE.given(padding=lambda p: 1),
+        _SIZE.but(room=lambda size, kernel: size + 2 * (kernel // 2) - kernel),
+        "two arguments are exchanged: kernel, stride and padding come in this order",
+        lambda n, k, s, p: _SIZE(n, s, k, p),
+        lambda n, k, s, p: _SIZE(n, p, s, k),
+        lambda n, k, s, p: _SIZE(n, k, p, s),
         "this is the size that a transposed convolution makes: here a convolution is asked for",
         lambda n, k, s, p: (n - 1) * s - 2 * p + k,
     ),
@@ -92,17 +102,44 @@ output_size = Exercise(
 # 2. a convolution from its sum
 
 
-def _patches(x: Tensor, height: int, width: int) -> Tensor:
-    """[batch, channels, i, j, a, b]: x(i + a, j + b)."""
-    return x.unfold(2, height, 1).unfold(3, width, 1)
-
-
 def _correlate(x: Tensor, weight: Tensor) -> Tensor:
-    return torch.einsum("ncijab,ocab->noij", _patches(x, *weight.shape[2:]), weight)
+    height, width = weight.shape[2:]
+    patches = x.unfold(2, height, 1).unfold(3, width, 1)  # [batch, channels, i, j, a, b]: x(i + a, j + b)
+    return torch.einsum("ncijab,ocab->noij", patches, weight)
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return _correlate(x, weight) + bias[:, None, None]
+def _padded(x: Tensor, weight: Tensor, less: int) -> Tensor:
+    """The sum over a picture with half a kernel of zeros around it, or with a row and column less there."""
+    height, width = weight.shape[2:]
+    return _correlate(pad(x, ((width - less) // 2, width // 2, (height - less) // 2, height // 2)), weight)
+
+
+def _last_entry(weight: Tensor) -> Tensor:
+    """Kernels with zeros in the place of every entry but the last."""
+    return pad(weight[..., -1:, -1:], (weight.shape[3] - 1, 0, weight.shape[2] - 1, 0))
+
+
+_CONVOLUTION = SumOf("x weight bias", products=_correlate, bias_of_map=lambda bias: bias[:, None, None])
+_LOOP = Formula(  # over the entries (a, b) of a kernel
+    "x weight bias",
+    rows=lambda x, weight: x.shape[2] - weight.shape[2] + 1,
+    columns=lambda x, weight: x.shape[3] - weight.shape[3] + 1,
+    part=lambda x, rows, columns: lambda a, b: x[:, :, a : a + rows, b : b + columns],
+    entry=lambda weight: lambda a, b: weight[:, :, a, b],
+    axes=lambda: "nchw,oc->nohw",
+    term=lambda axes, part, entry: lambda a, b: torch.einsum(axes, part(a, b), entry(a, b)),
+    start=lambda bias: bias[:, None, None],
+    total=lambda weight, term, start: sum((term(a, b) for a, b in product(*map(range, weight.shape[2:]))), start=start),
+)
+_FROM_ZEROS = _LOOP.but(
+    start=lambda x, bias, rows, columns: x.new_zeros(len(x), len(bias), rows, columns),
+    with_bias=lambda total, bias: total + bias[:, None, None],
+)
+
+
+def _looped(**step: Step) -> list[Formula]:
+    """A loop with another step, from the bias on and from zeros: where it fails tells the error."""
+    return [_LOOP.but(**step), _FROM_ZEROS.but(**step)]
 
 
 def _convolve_cases(generator: Generator) -> list[Arguments]:
@@ -112,89 +149,75 @@ def _convolve_cases(generator: Generator) -> list[Arguments]:
         return tuple(normal(generator, *shape, gradient=True) for shape in shapes)
 
     # Where the result has as many rows and columns as maps, a bias along the wrong axis runs.
-    return [
-        case(2, 3, 4, (2, 3), (4, 4)),
-        case(1, 1, 3, (3, 3), (3, 3)),
-        case(3, 2, 2, (1, 2), (2, 2)),
-        case(2, 3, 1, (3, 3), (1, 1)),
-        case(2, 2, 3, (3, 2), (4, 5)),
-    ]
-
-
-def _wrapped(x: Tensor, weight: Tensor, sign: int) -> Tensor:
-    """Σ w(a, b) x(i ± a, j ± b) with indices that run round the picture, of the picture's size."""
-    height, width = weight.shape[2:]
-    shifted = [x.roll((-sign * a, -sign * b), (2, 3)) for a in range(height) for b in range(width)]
-    return torch.einsum("tncij,oct->noij", torch.stack(shifted), weight.flatten(2))
-
-
-def _padded(x: Tensor, weight: Tensor) -> Tensor:
-    """The sum over a picture with zeros around it, of the picture's size."""
-    height, width = weight.shape[2:]
-    return _correlate(pad(x, ((width - 1) // 2, width // 2, (height - 1) // 2, height // 2)), weight)
-
-
-def _last_corner(x: Tensor, weight: Tensor) -> Tensor:
-    """What the last entry of a kernel meets."""
-    return x[:, :, weight.shape[2] - 1 :, weight.shape[3] - 1 :]
+    square = [case(2, 3, 4, (2, 3), (4, 4)), case(1, 1, 3, (3, 3), (3, 3)), case(3, 2, 2, (1, 2), (2, 2))]
+    return [*square, case(2, 3, 1, (3, 3), (1, 1)), case(2, 2, 3, (3, 2), (4, 5))]
 
 
 convolve = Exercise(
     "convolve",
-    _convolve,
+    _CONVOLUTION,
     _convolve_cases,
     wrong(
         "your kernel is flipped: torch's convolution is a cross-correlation, w(a, b) meets x(i + a, j + b)",
-        lambda x, w, b: _convolve(x, w.flip(2, 3), b),
+        _CONVOLUTION.given(weight=lambda w: w.flip(2, 3)),
         "your kernel is upside down: its row a meets row i + a of the picture",
-        lambda x, w, b: _convolve(x, w.flip(2), b),
+        _CONVOLUTION.given(weight=lambda w: w.flip(2)),
         "your kernel is reversed from left to right: its column b meets column j + b of the picture",
-        lambda x, w, b: _convolve(x, w.flip(3), b),
+        _CONVOLUTION.given(weight=lambda w: w.flip(3)),
         "your kernel is transposed: its first index runs down the picture, its second to the right",
-        lambda x, w, b: _convolve(x, w.transpose(2, 3), b),
+        _CONVOLUTION.given(weight=lambda w: w.transpose(2, 3)),
+        "a and b are exchanged in the kernel's index: weight[o, c, a, b], whose a runs down the picture and b to the right",
+        *_looped(entry=lambda weight: lambda a, b: weight[:, :, b, a]),
+        "a and b are exchanged in the picture's slice: a moves it down, axis 2, and b to the right, axis 3",
+        *_looped(part=lambda x, rows, columns: lambda a, b: x[:, :, b : b + rows, a : a + columns]),
+        "a slice must be as large as the result, rows from a to a + height − k + 1: yours ends elsewhere",
+        *_looped(part=lambda x, rows, columns: lambda a, b: x[:, :, a:rows, b:columns]),
+        *_looped(part=lambda x: lambda a, b: x[:, :, a:, b:]),
+        "the first two axes of the weight are exchanged: it is [out, in, k, l], weight[o, c] for map o and channel c",
+        *_looped(axes=lambda: "nchw,co->nohw"),
         "you added the bias in every term of the sum: each map has one, added once to the whole sum",
-        lambda x, w, b: _correlate(x, w) + w[0].numel() * b[:, None, None],
+        _CONVOLUTION.but(bias_of_map=lambda weight, bias: weight[0].numel() * bias[:, None, None]),
         "you added the bias once for every input channel: each map has one, added after the sum over the channels",
-        lambda x, w, b: _correlate(x, w) + w.shape[1] * b[:, None, None],
+        _CONVOLUTION.but(bias_of_map=lambda weight, bias: weight.shape[1] * bias[:, None, None]),
         "you added the bias once for every entry of a kernel: each map has one, added after the sum over a and b",
-        lambda x, w, b: _correlate(x, w) + w[0, 0].numel() * b[:, None, None],
+        _CONVOLUTION.but(bias_of_map=lambda weight, bias: weight[0, 0].numel() * bias[:, None, None]),
         "the bias is missing: bias[o] is added to every entry of map o",
-        lambda x, w, b: _correlate(x, w),
+        _CONVOLUTION.times(bias_of_map=0),
         "the bias was subtracted: it is added",
-        lambda x, w, b: _correlate(x, w) - b[:, None, None],
+        _CONVOLUTION.times(bias_of_map=-1),
         "the bias runs along the width: it belongs to the maps, bias[:, None, None]",
-        lambda x, w, b: _correlate(x, w) + b,
+        _CONVOLUTION.but(bias_of_map=lambda bias: bias),
         "the bias runs along the height: it belongs to the maps, bias[:, None, None]",
-        lambda x, w, b: _correlate(x, w) + b[:, None],
+        _CONVOLUTION.but(bias_of_map=lambda bias: bias[:, None]),
         "you averaged over the channels: the convolution is a sum over them",
-        lambda x, w, b: _convolve(x, w / w.shape[1], b),
+        _CONVOLUTION.given(weight=lambda w: w / w.shape[1]),
         "you averaged over the entries of a kernel: the convolution is a sum over a and b",
-        lambda x, w, b: _convolve(x, w / w[0, 0].numel(), b),
+        _CONVOLUTION.given(weight=lambda w: w / w[0, 0].numel()),
         "you averaged over channels and kernel entries: the convolution is a sum over c, a and b",
-        lambda x, w, b: _convolve(x, w / w[0].numel(), b),
+        _CONVOLUTION.given(weight=lambda w: w / w[0].numel()),
         "only the first input channel counts here: sum over all of them",
-        lambda x, w, b: _convolve(x[:, :1], w[:, :1], b),
+        _CONVOLUTION.given(x=lambda x: x[:, :1], weight=lambda w: w[:, :1]),
         "each pass of a loop replaced the sum instead of adding to it: only its last pass is left",
-        lambda x, w, b: _convolve(x[:, -1:], w[:, -1:], b),
-        lambda x, w, b: _convolve(_last_corner(x, w), w[..., -1:, -1:], b),
-        lambda x, w, b: _convolve(_last_corner(x, w)[:, -1:], w[:, -1:, -1:, -1:], b),
+        _CONVOLUTION.given(x=lambda x: x[:, -1:], weight=lambda w: w[:, -1:]),
+        _CONVOLUTION.given(weight=_last_entry),
+        _CONVOLUTION.given(x=lambda x: x[:, -1:], weight=lambda w: _last_entry(w[:, -1:])),
         "every channel met the kernel of the first one: map o has a kernel for each input channel, weight[o, c]",
-        lambda x, w, b: _convolve(x, w[:, :1].expand_as(w), b),
+        _CONVOLUTION.given(weight=lambda w: w[:, :1].expand_as(w)),
         "every map was made with the kernels of the first one: map o has its own, weight[o]",
-        lambda x, w, b: _convolve(x, w[:1].expand_as(w), b),
+        _CONVOLUTION.given(weight=lambda w: w[:1].expand_as(w)),
         "your indices run round the edge of the picture: where the kernel would leave it, there is no output",
-        lambda x, w, b: _wrapped(x, w, 1) + b[:, None, None],
+        _LOOP.but(part=lambda x: lambda a, b: x.roll((-a, -b), (2, 3))),
         "you took x(i − a, j − b), and negative indices count from the other edge: the sum has x(i + a, j + b)",
-        lambda x, w, b: (
-            _wrapped(x, w, -1)[..., : x.shape[2] - w.shape[2] + 1, : x.shape[3] - w.shape[3] + 1] + b[:, None, None]
-        ),
+        _LOOP.but(part=lambda x, rows, columns: lambda a, b: x.roll((a, b), (2, 3))[:, :, :rows, :columns]),
         "you padded the picture to keep its size: without padding height − k + 1 rows remain",
-        lambda x, w, b: _padded(x, w) + b[:, None, None],
-        lambda x, w, b: _convolve(pad(x, [w.shape[3] // 2] * 2 + [w.shape[2] // 2] * 2), w, b),
+        _CONVOLUTION.but(products=lambda x, weight: _padded(x, weight, less=1)),
+        _CONVOLUTION.but(products=lambda x, weight: _padded(x, weight, less=0)),
         "the last row and column are missing: a kernel has height − k + 1 places, not height − k",
-        lambda x, w, b: _convolve(x, w, b)[..., :-1, :-1],
+        _CONVOLUTION.then(lambda y: y[..., :-1, :-1]),
+        "the last row, or the last column, is missing: a kernel has height − k + 1 places down and width − l + 1 across",
+        *map(_CONVOLUTION.then, (lambda y: y[..., :-1, :], lambda y: y[..., :-1])),
         "the numbers are right, but no gradient flows back: something was detached, or made anew from numbers",
-        lambda x, w, b: _convolve(x, w, b).detach(),
+        _CONVOLUTION.then(torch.detach),
     ),
     tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
 )
@@ -203,265 +226,225 @@ convolve = Exercise(
 # 3. the receptive field of a stack of layers
 
 
-def _field(kernels: Tensor, strides: Tensor) -> Tensor:
-    return _field_with(kernels, [prod(strides[:layer].tolist()) for layer in range(len(strides))])
+def _shifted(of_layers: Tensor, first: int = 1) -> Tensor:
+    """What belongs to the layer before, and something else for the first."""
+    return pad(of_layers[:-1], (1, 0), value=first)
 
 
-def _field_with(kernels: Tensor, steps: list[int] | Tensor) -> Tensor:
-    """1 + Σ (k - 1) · step."""
-    return 1 + ((kernels - 1) * torch.as_tensor(steps)).sum()
-
-
-def _of_some(layers: slice, kept: slice) -> Answer:
-    """1 + Σ (k - 1) · (product of the strides before) over the `layers` of the stack that is `kept`."""
-
-    def answer(kernels: Tensor, strides: Tensor) -> Tensor:
-        k, s = kernels[kept].tolist(), strides[kept].tolist()
-        terms = [(kernel - 1) * prod(s[:layer]) for layer, kernel in enumerate(k)]
-        return torch.tensor(1 + sum(terms[layers]))
-
-    return answer
-
-
-def _strides_from(window: Callable[[int], slice]) -> Answer:
-    """Layer l, counted from 0, takes the product of the strides in `window(l)`."""
-    return lambda kernels, strides: _field_with(
-        kernels, [prod(strides[window(layer)].tolist()) for layer in range(len(strides))]
-    )
-
-
-def _backwards(grow: Callable[[int, int, int], int], first: int = 1) -> Answer:
-    """A recursion from the last layer to the first: field, kernel, stride → field."""
-
-    def answer(kernels: Tensor, strides: Tensor) -> Tensor:
-        field = first
-        for kernel, stride in zip(kernels.tolist()[::-1], strides.tolist()[::-1], strict=True):
-            field = grow(field, kernel, stride)
-        return torch.tensor(field)
-
-    return answer
+_FIELD = Formula(
+    "kernels strides",
+    products=lambda strides: strides.cumprod(0),
+    steps=lambda products: _shifted(products),
+    widths=lambda kernels, steps: (kernels - 1) * steps,
+    field=lambda widths: 1 + widths.sum(),
+)
+_BY_LATER = _FIELD.but(steps=lambda products: products[-1] // products)  # by the strides of the layers after
 
 
 def _field_cases(generator: Generator) -> list[Arguments]:
-    listed = [
-        ([3], [2]),
-        ([4, 4, 4, 3], [2, 2, 2, 1]),
-        ([3, 5, 2, 7], [3, 1, 4, 2]),
-        ([5, 1, 3], [1, 2, 3]),
-        ([3] * 12, [2] * 12),
-        ([7, 2], [1, 1]),
-    ]
+    short = [([3], [2]), ([4, 4, 4, 3], [2, 2, 2, 1]), ([3, 5, 2, 7], [3, 1, 4, 2])]
+    listed = [*short, ([5, 1, 3], [1, 2, 3]), ([3] * 12, [2] * 12), ([7, 2], [1, 1])]
     drawn = [(_whole(generator, 2, 7, n), _whole(generator, 1, 3, n)) for n in (3, 5)]
     return [*[(torch.tensor(kernels), torch.tensor(strides)) for kernels, strides in listed], *drawn]
 
 
 receptive_field = Exercise(
     "receptive_field",
-    _field,
+    _FIELD,
     _field_cases,
     wrong(
         "the strides are missing: after a stride of 2, one step to a neighbour is two steps in the picture",
-        lambda k, s: 1 + (k - 1).sum(),
+        _FIELD.given(strides=torch.ones_like),
         "this is the sum of the kernels: neighbouring kernels overlap, and the strides are missing",
-        lambda k, s: k.sum(),
+        _FIELD.but(field=lambda kernels: kernels.sum()),
         "your product includes the layer's own stride: only the layers before it stretch its steps",
-        lambda k, s: _field_with(k, s.cumprod(0)),
+        _FIELD.but(steps=lambda products: products),
         "a kernel of k entries makes k − 1 steps: you counted k",
-        lambda k, s: _field_with(k + 1, [1, *s.cumprod(0)[:-1].tolist()]),
-        _backwards(lambda r, k, s: r * s + k, first=0),
+        _FIELD.given(kernels=lambda k: k + 1),
+        _FIELD.but(field=lambda kernels, steps: kernels @ steps),
+        "a kernel of k entries makes k − 1 steps: you counted k − 2 or k + 1",
+        *[_FIELD.given(kernels=lambda k: k - 1), _FIELD.given(kernels=lambda k: k + 2)],
         "the strides are in the wrong order: a layer's steps are stretched by the layers before it, the first comes first",
-        lambda k, s: _field(k, s.flip(0)),
+        _FIELD.given(strides=lambda s: s.flip(0)),
         "you multiplied by the strides of the later layers: the earlier ones stretch a layer's steps",
-        lambda k, s: _field(k.flip(0), s.flip(0)),
+        _BY_LATER,
         "the kernels are in the wrong order: the first entry is that of the first layer",
-        lambda k, s: _field(k.flip(0), s),
+        _FIELD.given(kernels=lambda k: k.flip(0)),
         "the 1 is missing: the output itself is one pixel wide before any kernel widens it",
-        lambda k, s: _field(k, s) - 1,
+        _FIELD.then(lambda field: field - 1),
+        "the field is one too large: it begins with 1, the output itself, and each kernel adds k − 1 steps",
+        _FIELD.then(lambda field: field + 1),
         "this is the product of the kernels: kernels add, and strides multiply",
-        lambda k, s: k.prod(),
+        _FIELD.but(field=lambda kernels: kernels.prod()),
         "this is the product of the strides, the distance between neighbours: the field counts the kernels too",
-        lambda k, s: s.prod(),
+        _FIELD.but(field=lambda strides: strides.prod()),
         "each layer has the stride of the one before it alone: all layers before it stretch its steps, a product",
-        lambda k, s: _field_with(k, [1, *s[:-1].tolist()]),
+        _FIELD.but(steps=lambda strides: _shifted(strides)),
         "each layer has its own stride here: it takes the product of the strides before it",
-        lambda k, s: _field_with(k, s),
+        _FIELD.but(steps=lambda strides: strides),
         "every layer has the product of all strides here: each takes that of the layers before it",
-        lambda k, s: _field_with(k, s.prod()),
+        _FIELD.but(steps=lambda strides: strides.prod()),
         "the strides were added: a stride of 2 after one of 2 makes steps of 4, so they multiply",
-        lambda k, s: _field_with(k, list(accumulate([1, *s[:-1].tolist()]))),
-        lambda k, s: _field_with(k, [1, *s.cumsum(0)[:-1].tolist()]),
+        _FIELD.but(steps=lambda strides: _shifted(strides).cumsum(0)),
+        _FIELD.but(steps=lambda strides: _shifted(strides.cumsum(0))),
         "a row of r outputs spans (r − 1) · stride + kernel inputs: you took r · stride + kernel",
-        _backwards(lambda r, k, s: r * s + k),
+        *[f.but(field=lambda products, kernels, steps: products[-1] + kernels @ steps) for f in (_FIELD, _BY_LATER)],
         "a row of r outputs spans (r − 1) · stride + kernel inputs: you took r · stride + kernel − 1",
-        _backwards(lambda r, k, s: r * s + k - 1),
+        *[f.but(field=lambda products, widths: products[-1] + widths.sum()) for f in (_FIELD, _BY_LATER)],
         "the recursion must begin with one output, r = 1: you began with 0",
-        _backwards(lambda r, k, s: (r - 1) * s + k, first=0),
+        _FIELD.but(field=lambda products, widths: 1 + widths.sum() - products[-1]),
         "this is the field to one side of the middle: count both sides, k − 1 steps a layer and not half of them",
-        lambda k, s: 1 + (_field(2 * (k // 2) + 1, s) - 1) // 2,
-        lambda k, s: 1 + (_field(2 * ((k - 1) // 2) + 1, s) - 1) // 2,
+        *[_FIELD.given(kernels=lambda k: k // 2 + 1), _FIELD.given(kernels=lambda k: (k + 1) // 2)],
         "you counted as many steps to either side of a middle: an even kernel has none, and makes k − 1 steps in all",
-        lambda k, s: _field(2 * (k // 2) + 1, s),
-        lambda k, s: _field(2 * ((k - 1) // 2) + 1, s),
+        *[_FIELD.given(kernels=lambda k: k // 2 * 2 + 1), _FIELD.given(kernels=lambda k: (k - 1) // 2 * 2 + 1)],
+        _FIELD.given(kernels=lambda k: 2 * k - 1),
         "only the last layer counts here: add up the steps of all layers",
-        _of_some(slice(None), slice(-1, None)),
-        _of_some(slice(-1, None), slice(None)),
+        _FIELD.given(kernels=lambda k: k[-1:], strides=lambda s: s[-1:]),
+        _FIELD.but(field=lambda widths: 1 + widths[-1]),
         "the first layer is left out: its kernel adds k − 1 steps, and its stride stretches those of the others",
-        _of_some(slice(1, None), slice(None)),
-        _of_some(slice(None), slice(1, None)),
+        _FIELD.given(kernels=lambda k: k[1:], strides=lambda s: s[1:]),
+        _FIELD.but(field=lambda widths: 1 + widths[1:].sum()),
         "the last layer is left out: its kernel adds k − 1 steps of the longest kind",
-        _of_some(slice(None), slice(-1)),
+        _FIELD.given(kernels=lambda k: k[:-1], strides=lambda s: s[:-1]),
         "the first stride is in none of your products: a layer takes those of all layers before it, the first included",
-        _strides_from(lambda layer: slice(1, layer)),
+        _FIELD.but(steps=lambda products: _shifted(products // products[0])),
         "your product is shifted by one layer: it leaves out the first stride and takes the layer's own; take those before it",
-        _strides_from(lambda layer: slice(1, layer + 1)),
+        _FIELD.but(steps=lambda products: products // products[0]),
         "your product stops one layer early: the stride of the layer just before counts as well",
-        _strides_from(lambda layer: slice(layer - 1)),
-        _strides_from(lambda layer: slice(max(layer - 1, 0))),
+        _FIELD.but(steps=lambda products: _shifted(_shifted(products))),
+        _FIELD.but(steps=lambda products, strides: _shifted(_shifted(products), int(strides[:-1].prod()))),
         "this is the number of pixels in the field: return its side",
-        lambda k, s: _field(k, s) ** 2,
+        _FIELD.then(torch.square),
         "you returned the field after each layer: return that of the last, one number without axes",
-        lambda k, s: torch.stack([_field(k[: n + 1], s[: n + 1]) for n in range(len(k))]),
+        _FIELD.but(field=lambda widths: 1 + widths.cumsum(0)),
         "the number is right, but has an axis: return a tensor without axes",
-        lambda k, s: _field(k, s)[None],
+        _FIELD.then(lambda field: field[None]),
         "the number is right, but a float: return int64; every term is whole",
-        lambda k, s: _field(k, s).double(),
+        _FIELD.then(lambda field: field.double()),
     ),
 )
 
 
 # 4. the decoder that mirrors an encoder
 
-Sizing = Callable[[int, int, int, int], float]  # size, kernel, stride, padding → size
+# What rules of another size give, in the order in which output_size names them.
+_NO_ONE, _ONE_PADDING, _NO_PADDING, _ROUNDED_UP, _, *_OTHERS = (m.answers for m in output_size.mistakes)
 
 
-def _down(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
+def _mirrored(down: Answer = _SIZE) -> Formula:
+    """The sizes and the output paddings; down: a rule for the size that a layer leaves."""
+    return Formula(
+        "size kernels strides paddings",
+        picture=lambda size: torch.tensor(size),
+        layers=lambda kernels, strides, paddings: torch.stack([kernels, strides, paddings], 1),
+        each=lambda picture, layers: accumulate(layers.tolist(), lambda n, layer: down(n, *layer), initial=picture),
+        sizes=lambda each: torch.stack([*each]),
+        n_in=lambda sizes: sizes[:-1],
+        n_out=lambda sizes: sizes[1:],
+        steps=lambda n_out, strides: (n_out - 1) * strides,
+        cut=lambda paddings: 2 * paddings,
+        made=lambda steps, cut, kernels: steps - cut + kernels,
+        lost=lambda n_in, made: n_in - made,
+        scale=lambda strides: _shifted(strides.cumprod(0)),  # of the picture's rows in each layer's
+        gaps=lambda lost: lost.flip(0),
+        both=lambda sizes, gaps: (sizes, gaps),
+    )
 
 
-def _up(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size - 1) * stride - 2 * padding + kernel
-
-
-def _mirror_by(
-    down: Sizing = _down,
-    up: Sizing = _up,
-    result: Callable[[list[int], list[int]], tuple[list[int], list[int]]] = lambda sizes, gaps: (sizes, gaps[::-1]),
-) -> Answer:
-    """An answer with these rules; `result` takes the sizes and, in the encoder's order, what the decoder misses."""
-
-    def answer(size: int, kernels: Tensor, strides: Tensor, paddings: Tensor) -> tuple[Tensor, Tensor]:
-        layers = list(zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True))
-        sizes = [size]
-        for layer in layers:
-            sizes.append(int(down(sizes[-1], *layer)))
-        gaps = [int(before - up(after, *layer)) for (before, after), layer in zip(pairwise(sizes), layers, strict=True)]
-        first, second = result(sizes, gaps)
-        return torch.tensor(first), torch.tensor(second)
-
-    return answer
-
-
-_mirror = _mirror_by()
-
-
-def _paddings_by(rule: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Answer:
-    """The right sizes, with output paddings that `rule` makes of the sizes, kernels, strides and paddings."""
-
-    def answer(size: int, kernels: Tensor, strides: Tensor, paddings: Tensor) -> tuple[Tensor, Tensor]:
-        sizes: Tensor = _mirror(size, kernels, strides, paddings)[0]
-        return sizes, rule(sizes, kernels, strides, paddings)
-
-    return answer
-
-
-def _decoded(sizes: Tensor, kernels: Tensor, strides: Tensor, paddings: Tensor) -> list[int]:
-    """The sizes of a decoder without output padding, from the code up."""
-    decoded = [int(sizes[-1])]
-    for layer in zip(kernels.tolist()[::-1], strides.tolist()[::-1], paddings.tolist()[::-1], strict=True):
-        decoded.append(_up(decoded[-1], *layer))
-    return decoded
+_MIRROR = _mirrored()
 
 
 def _mirror_cases(generator: Generator) -> list[Arguments]:
     listed = [
         (28, [3, 3, 3], [2, 2, 2], [1, 1, 1]),
         (20, [3], [3], [0]),
-        (48, [5, 4, 3, 3], [3, 2, 1, 2], [1, 1, 1, 1]),
+        (46, [5, 4, 3, 3], [3, 2, 1, 2], [1, 1, 1, 1]),
         (10, [3, 5], [1, 1], [1, 0]),
         (32, [4, 4, 4], [2, 2, 2], [1, 1, 1]),
         (59, [2, 4, 3], [3, 2, 2], [0, 2, 0]),
     ]
-    cases: list[Arguments] = [(size, *map(torch.tensor, layers)) for size, *layers in listed]
-    for layers in (3, 2):
+
+    def drawn(layers: int) -> Arguments:
         size = int(_whole(generator, 60, 99))
-        ranges = [(2, 5), (1, 3), (0, 1)]
-        cases.append((size, *[_whole(generator, low, high, layers) for low, high in ranges]))
-    return cases
+        return size, *[_whole(generator, low, high, layers) for low, high in [(2, 5), (1, 3), (0, 1)]]
+
+    return [*[(size, *map(torch.tensor, layers)) for size, *layers in listed], drawn(3), drawn(2)]
 
 
 mirror = Exercise(
     "mirror",
-    _mirror,
+    _MIRROR,
     _mirror_cases,
     wrong(
         "the output paddings are in the encoder's order: the decoder's first layer undoes the encoder's last",
-        _mirror_by(result=lambda sizes, gaps: (sizes, gaps)),
+        _MIRROR.but(gaps=lambda lost: lost),
         "an output padding of stride − 1 is the largest: give back only the rows that the floor lost",
-        _paddings_by(lambda sizes, k, s, p: s.flip(0) - 1),
-        _paddings_by(lambda sizes, k, s, p: s - 1),
+        *_MIRROR.each(gaps=[lambda strides: strides.flip(0) - 1, lambda strides: strides - 1]),
         "without output padding the decoder ends smaller than the picture: give back the rows that the floor lost",
-        _paddings_by(lambda sizes, k, s, p: torch.zeros_like(s)),
+        _MIRROR.but(gaps=lambda lost: 0 * lost),
         "the output paddings have the wrong sign: they are added, size_in less what the layer makes without them",
-        _mirror_by(result=lambda sizes, gaps: (sizes, [-gap for gap in gaps[::-1]])),
+        _MIRROR.but(gaps=lambda lost: -lost.flip(0)),
         "an output padding is not just 0 or 1: a stride of 3 can lose two rows",
-        _mirror_by(result=lambda sizes, gaps: (sizes, [min(gap, 1) for gap in gaps[::-1]])),
+        _MIRROR.but(gaps=lambda lost: lost.flip(0).clamp(max=1)),
         "the last layer gets all the output padding here: each layer gives back what its own floor lost",
-        _mirror_by(result=lambda sizes, gaps: (sizes, [0] * (len(gaps) - 1) + [sum(gaps)])),
-        _paddings_by(
-            lambda sizes, k, s, p: torch.tensor([0] * (len(s) - 1) + [int(sizes[0]) - _decoded(sizes, k, s, p)[-1]])
-        ),
+        _MIRROR.but(gaps=lambda lost: pad(lost.sum()[None], (len(lost) - 1, 0))),
+        _MIRROR.but(gaps=lambda lost, scale: pad((lost * scale).sum()[None], (len(lost) - 1, 0))),
         "losses pile up here: a decoder's layer starts from the size that the one before it reaches with its output padding",
-        _paddings_by(lambda sizes, k, s, p: (sizes.flip(0) - torch.tensor(_decoded(sizes, k, s, p)))[1:]),
+        _MIRROR.but(gaps=lambda lost, scale: (lost * scale).flip(0).cumsum(0) // scale.flip(0)),
         "this is not what the floor lost: that is the remainder of size + 2 · padding − kernel by the stride",
-        _paddings_by(lambda sizes, k, s, p: (sizes[:-1] % s).flip(0)),
-        _paddings_by(lambda sizes, k, s, p: (sizes[:-1] - sizes[1:] * s).flip(0)),
-        _paddings_by(lambda sizes, k, s, p: ((sizes[:-1] - k) % s).flip(0)),
-        _paddings_by(lambda sizes, k, s, p: ((sizes[:-1] + 2 * p) % s).flip(0)),
-        _paddings_by(lambda sizes, k, s, p: ((sizes[:-1] + p - k) % s).flip(0)),
+        _MIRROR.but(lost=lambda n_in, strides: n_in % strides),
+        _MIRROR.but(lost=lambda n_in, n_out, strides: n_in - n_out * strides),
+        _MIRROR.but(lost=lambda n_in, kernels, strides: (n_in - kernels) % strides),
+        _MIRROR.but(lost=lambda n_in, paddings, strides: (n_in + 2 * paddings) % strides),
+        _MIRROR.but(lost=lambda n_in, kernels, paddings, strides: (n_in + paddings - kernels) % strides),
         "the sizes run from the code up, but kernels, strides and paddings from the picture down: reverse all or none",
-        _paddings_by(lambda sizes, k, s, p: sizes.flip(0)[1:] - ((sizes.flip(0)[:-1] - 1) * s - 2 * p + k)),
+        _MIRROR.but(
+            n_in=lambda sizes: sizes.flip(0)[1:], n_out=lambda sizes: sizes.flip(0)[:-1], gaps=lambda lost: lost
+        ),
         "a transposed convolution of n entries makes n − 1 steps: you multiplied the stride by n",
-        _mirror_by(up=lambda n, k, s, p: n * s - 2 * p + k),
+        _MIRROR.but(steps=lambda n_out, strides: n_out * strides),
         "the kernel is missing in the size of the transposed convolution: the last entry still spreads over a kernel",
-        _mirror_by(up=lambda n, k, s, p: (n - 1) * s - 2 * p),
+        _MIRROR.but(made=lambda steps, cut: steps - cut),
         "the padding was added in the transposed convolution: there it cuts rows off, 2 · padding of them",
-        _mirror_by(up=lambda n, k, s, p: (n - 1) * s + 2 * p + k),
+        _MIRROR.but(cut=lambda paddings: -2 * paddings),
         "the padding counts once in the transposed convolution: it cuts rows off on both sides, 2 · padding",
-        _mirror_by(up=lambda n, k, s, p: (n - 1) * s - p + k),
+        _MIRROR.but(cut=lambda paddings: paddings),
         "the padding is missing in the transposed convolution: it cuts off 2 · padding rows",
-        _mirror_by(up=lambda n, k, s, p: (n - 1) * s + k),
+        _MIRROR.but(cut=lambda: 0),
         "each output padding is one too large: a transposed convolution makes (n − 1) · stride − 2 · padding + kernel rows without it",
-        _mirror_by(up=lambda n, k, s, p: (n - 1) * s - 2 * p + k - 1),
+        _MIRROR.but(made=lambda steps, cut, kernels: steps - cut + kernels - 1),
+        "the transposed convolution makes another size: (n_out − 1) · stride − 2 · padding + kernel rows, without output padding",
+        *_MIRROR.each(steps=[lambda n_out: n_out - 1, lambda n_out, strides: (n_out + 1) * strides]),
+        _MIRROR.but(made=lambda steps, cut, kernels: steps - cut - kernels),
+        _MIRROR.but(made=lambda steps, cut, kernels: steps - cut + kernels + 1),
+        "n_in and n_out are exchanged: the transposed convolution leads back, from n_out to n_in",
+        _MIRROR.but(n_in=lambda sizes: sizes[1:], n_out=lambda sizes: sizes[:-1]),
         "the sizes run from the code up: begin with the picture",
-        _mirror_by(result=lambda sizes, gaps: (sizes[::-1], gaps[::-1])),
+        _MIRROR.but(both=lambda sizes, gaps: (sizes.flip(0), gaps)),
         "the two orders are exchanged: the sizes begin with the picture, the output paddings with the decoder's first layer",
-        _mirror_by(result=lambda sizes, gaps: (sizes[::-1], gaps)),
+        _MIRROR.but(both=lambda sizes, lost: (sizes.flip(0), lost)),
         "the picture's own size is missing: the sizes begin with it, layers + 1 in all",
-        _mirror_by(result=lambda sizes, gaps: (sizes[1:], gaps[::-1])),
+        _MIRROR.but(both=lambda n_out, gaps: (n_out, gaps)),
         "the last size is missing: what the last layer leaves counts too, layers + 1 in all",
-        _mirror_by(result=lambda sizes, gaps: (sizes[:-1], gaps[::-1])),
+        _MIRROR.but(both=lambda n_in, gaps: (n_in, gaps)),
         "the two results are exchanged: sizes first, then output paddings",
-        _mirror_by(result=lambda sizes, gaps: (gaps[::-1], sizes)),
+        _MIRROR.then(lambda both: both[::-1]),
         "the sizes are rounded up: a convolution rounds down, which is why rows are lost",
-        _mirror_by(down=lambda n, k, s, p: ceil((n + 2 * p - k) / s) + 1),
-        "the + 1 is missing in the sizes: see 09.1",
-        _mirror_by(down=lambda n, k, s, p: (n + 2 * p - k) // s),
+        *map(_mirrored, _ROUNDED_UP),
+        "the + 1 is missing in the sizes: see output_size",
+        *map(_mirrored, _NO_ONE),
         "the padding counts once in the sizes: it is added on both sides, 2 · padding",
-        _mirror_by(down=lambda n, k, s, p: (n + p - k) // s + 1),
+        *map(_mirrored, _ONE_PADDING),
         "the padding is missing in the sizes: it adds 2 · padding before the division",
-        _mirror_by(down=lambda n, k, s, p: (n - k) // s + 1),
+        *map(_mirrored, _NO_PADDING),
+        "the sizes follow another rule than output_size: each layer leaves ⌊(n + 2p − k) / s⌋ + 1 rows of n",
+        *[_mirrored(rule) for rules in _OTHERS for rule in rules],
+        "every layer starts from the picture here: each takes the size that the one before it left",
+        _MIRROR.but(each=lambda picture, layers: [picture, *(_SIZE(picture, *layer) for layer in layers.tolist())]),
+        "the encoder's layers are in the reverse order: the first entry is that of the first layer",
+        _MIRROR.but(layers=lambda kernels, strides, paddings: torch.stack([kernels, strides, paddings], 1).flip(0)),
         "the numbers are right, but floats: return int64, with // in place of /",
-        lambda n, k, s, p: tuple(r.double() for r in _mirror(n, k, s, p)),
+        _MIRROR.then(lambda both: tuple(numbers.double() for numbers in both)),
     ),
     results=("sizes", "output_paddings"),
 )
@@ -469,110 +452,68 @@ mirror = Exercise(
 
 # 5. the compliance of a layout by finite elements
 
-
-def _modulus(density: Tensor, power: int = 3) -> Tensor:
-    return VOID + density**power * (1 - VOID)
-
-
-def _pairs(unknowns: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column of each entry of each element's matrix: twice [elements, 8, 8]."""
-    return unknowns[:, :, None].expand(-1, -1, 8), unknowns[:, None, :].expand(-1, 8, -1)
+_SOLVERS: list[Step] = [  # which fail with different words where K is singular
+    lambda stiffness, force: torch.linalg.solve(stiffness, force),
+    lambda stiffness, force: torch.linalg.solve(stiffness, force[:, None])[:, 0],
+    lambda stiffness, force: torch.linalg.inv(stiffness) @ force,
+]
 
 
-def _assembled(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int, accumulating: bool = True) -> Tensor:
-    """K of the free displacements: what belongs to a clamped one goes to a row beyond them, and is cut off."""
-    entries = modulus[:, None, None] * element
-    pairs = _pairs(torch.where(unknowns < 0, free, unknowns))
-    whole: Tensor = entries.new_zeros(free + 1, free + 1).index_put(pairs, entries, accumulate=accumulating)
-    return whole[:free, :free]
+def _compliance(power: int = 3, least: float = VOID) -> Formula:
+    """Of a modulus with an exponent and a least value that can be wrong."""
+    return Formula(
+        "density element unknowns force",
+        modulus=lambda density: least + density**power * (1 - least),
+        entries=lambda modulus, element: modulus[:, None, None] * element,  # [elements, 8, 8]
+        rows=lambda unknowns: unknowns[:, :, None].expand(-1, -1, 8),
+        columns=lambda rows: rows.mT,
+        kept=lambda rows, columns: (rows >= 0) & (columns >= 0),
+        at=lambda rows, columns, kept: (rows[kept], columns[kept]),
+        zeros=lambda entries, force: entries.new_zeros(len(force), len(force)),
+        accumulate=lambda: True,
+        stiffness=lambda zeros, at, entries, kept, accumulate: zeros.index_put(at, entries[kept], accumulate),
+        moved=_SOLVERS[0],
+        corners=lambda moved, unknowns: pad(moved, (0, 1))[unknowns],  # of each element; 0 for number −1
+        energies=lambda corners, element: torch.einsum("ei,ij,ej->e", corners, element, corners),  # of solid elements
+        works=lambda force, moved: force * moved,
+        compliance=lambda force, moved: force @ moved,
+    )
 
 
-def _last_wins(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
-    stiffness = element.new_zeros(free, free)
-    for value, numbers in zip(modulus, unknowns, strict=True):
-        kept = numbers >= 0
-        rows, columns = torch.meshgrid(numbers[kept], numbers[kept], indexing="ij")
-        stiffness = stiffness.index_put((rows, columns), value * element[kept][:, kept])
-    return stiffness
+_COMPLIANCE = _compliance()
+_ENERGY = _COMPLIANCE.but(compliance=lambda modulus, energies: modulus @ energies)
 
 
-def _one_by_one(block: Callable[[Tensor, Tensor], Tensor], skipping: bool = True) -> Answer:
-    """K by += of an element's block; block: of the element's matrix and which of its displacements are kept."""
+def _one_by_one(
+    at: Callable[[Tensor], tuple[Tensor, Tensor]] = lambda numbers: (numbers[:, None], numbers),
+    block: Callable[[Tensor, Tensor], Tensor] = lambda element, kept: element[kept][:, kept],
+    least: int = 0,
+    adding: bool = True,
+) -> Step:
+    """K in a loop over the elements; at: where a block is put; least: of the numbers kept; adding: += or =."""
 
-    def stiffness(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
-        whole = element.new_zeros(free, free)
+    def stiffness(modulus: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
+        whole = element.new_zeros(len(force), len(force))
         for value, numbers in zip(modulus, unknowns, strict=True):
-            kept = numbers >= 0 if skipping else numbers >= -1
-            there = numbers[kept]
-            whole[there[:, None], there] += value * block(element, kept)
+            kept = numbers >= least
+            here = at(numbers[kept])
+            if adding:
+                whole[here] += value * block(element, kept)
+            else:
+                whole[here] = value * block(element, kept)
         return whole
 
     return stiffness
 
 
-def _without_edges(modulus: Tensor, element: Tensor, unknowns: Tensor, free: int) -> Tensor:
-    inside = (unknowns >= 0).all(1)
-    return _assembled(modulus[inside], element, unknowns[inside], free)
-
-
-def _wrapping(
-    modulus: Tensor,
-    element: Tensor,
-    unknowns: Tensor,
-    free: int,
-    kept: Callable[[Tensor, Tensor], Tensor] = lambda rows, columns: rows >= -1,
-) -> Tensor:
-    """Index −1 is the last one; kept: which rows and columns are not skipped."""
-    rows, columns = _pairs(unknowns)
-    here = kept(rows, columns)
-    entries = (modulus[:, None, None] * element)[here]
-    whole: Tensor = element.new_zeros(free, free).index_put((rows[here], columns[here]), entries, accumulate=True)
-    return whole
-
-
-def _moved(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-    moved: Tensor = torch.linalg.solve(_assembled(_modulus(density), element, unknowns, len(force)), force)
-    return moved
-
-
-def _energies(moved: Tensor, element: Tensor, unknowns: Tensor) -> Tensor:
-    """u_e · k u_e of every element."""
-    of_element = torch.cat([moved, moved.new_zeros(1)])[torch.where(unknowns < 0, len(moved), unknowns)]
-    return torch.einsum("ei,ij,ej->e", of_element, element, of_element)
-
-
-def _compliance_by(modulus: Callable[[Tensor], Tensor] = _modulus, stiffness: Answer = _assembled) -> Answer:
-    def answer(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-        moved: Tensor = torch.linalg.solve(stiffness(modulus(density), element, unknowns, len(force)), force)
-        return force @ moved
-
-    return answer
-
-
-_compliance = _compliance_by()
-
-
-def _compliance_of_moved(measure: Callable[[Tensor, Tensor], Tensor]) -> Answer:
-    """What `measure` makes of the displacements and the force."""
-    return lambda density, element, unknowns, force: measure(_moved(density, element, unknowns, force), force)
-
-
-def _mesh(nx: int, ny: int, held: Callable[[int, int, int], bool]) -> Tensor:
-    """Numbers of the displacements of each element, [elements, 8]; held: of column, row and direction of a node."""
-    numbers, free = {}, 0
-    for column in range(nx + 1):
-        for row in range(ny + 1):
-            for way in (0, 1):
-                numbers[column, row, way] = -1 if held(column, row, way) else free
-                free += not held(column, row, way)
-    corners = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    return torch.tensor(
-        [
-            [numbers[column + right, row + down, way] for right, down in corners for way in (0, 1)]
-            for column in range(nx)
-            for row in range(ny)
-        ]
-    )
+def _mesh(nx: int, ny: int, *held: Any) -> Tensor:
+    """Numbers of the displacements of each element, [elements, 8]; held: places in [column, row, way] that are clamped."""
+    free = torch.ones(nx + 1, ny + 1, 2, dtype=torch.bool)
+    for place in held:
+        free[place] = False
+    numbers = torch.where(free, free.flatten().cumsum(0).view_as(free) - 1, -1)
+    corners = [numbers[right : right + nx, down : down + ny] for right in (0, 1) for down in (0, 1)]
+    return torch.cat(corners, -1).flatten(0, 1)
 
 
 def _compliance_cases(generator: Generator) -> list[Arguments]:
@@ -580,15 +521,12 @@ def _compliance_cases(generator: Generator) -> list[Arguments]:
     # is only rounding error can match no mistake.
     element = torch.from_numpy(element_stiffness()) + 0.3 * torch.eye(8, dtype=torch.float64)
 
-    def case(nx: int, ny: int, held: Callable[[int, int, int], bool], scale: float = 1.0) -> Arguments:
-        unknowns = _mesh(nx, ny, held)
+    def case(nx: int, ny: int, *held: Any, scale: float = 1.0) -> Arguments:
+        unknowns = _mesh(nx, ny, *held)
         density = (0.2 + 0.8 * uniform(generator, nx * ny)).requires_grad_()
         return density, scale * element, unknowns, normal(generator, int(unknowns.max()) + 1)
 
-    def at_the_left(column: int, row: int, way: int) -> bool:
-        return column == 0
-
-    _, _, two, force = case(2, 1, at_the_left)
+    _, _, two, force = case(2, 1, 0)
     nearly_void = torch.tensor([1.0, 1e-3], dtype=torch.float64, requires_grad=True)
     # One free element and eight that are free in one displacement each: here a wrong K too is regular.
     places = torch.arange(8)
@@ -596,71 +534,85 @@ def _compliance_cases(generator: Generator) -> list[Arguments]:
     nine = (0.2 + 0.8 * uniform(generator, 9)).requires_grad_()
     return [
         (nine, element, torch.cat([places[None], single]), normal(generator, 8)),
-        case(1, 1, at_the_left),
-        case(3, 2, lambda column, row, way: column == row == 0),
-        case(4, 3, lambda column, row, way: (column == 0 and way == 0) or (column == 4 and row == 3 and way == 1)),
-        case(3, 2, lambda column, row, way: row == 2, scale=2.0),
+        case(1, 1, 0),
+        case(3, 2, (0, 0)),
+        case(4, 3, (0, slice(None), 0), (-1, -1, 1)),
+        case(3, 2, (slice(None), 2), scale=2.0),
         (nearly_void, element, two, force),
-        case(1, 3, at_the_left),
+        case(1, 3, 0),
     ]
 
 
 compliance_of = Exercise(
     "compliance_of",
-    _compliance,
+    _COMPLIANCE,
     _compliance_cases,
     wrong(
         "the modulus is linear in ρ here: it grows with ρ³, which makes half-filled elements poor value",
-        _compliance_by(lambda d: _modulus(d, 1)),
+        _compliance(power=1),
         "the modulus grows with ρ³: you took ρ²",
-        _compliance_by(lambda d: _modulus(d, 2)),
+        _compliance(power=2),
         "your modulus vanishes with ρ³: E_min is added to the cube, so that an empty element keeps K regular",
-        _compliance_by(lambda d: d**3),
+        _compliance(least=0),
+        "E_min is another here: it is 10⁻⁹",
+        *[_compliance(least=least) for least in (1e-3, 1e-6, 1e-4, 1e-8)],
         "every element has the same modulus here: each has its own, from its own density",
-        _compliance_by(lambda d: _modulus(d.mean()).expand_as(d)),
-        _compliance_by(lambda d: _modulus(d).mean().expand_as(d)),
+        _COMPLIANCE.given(density=lambda density: density.mean().expand_as(density)),
+        _COMPLIANCE.but(entries=lambda modulus, element: modulus.mean().expand_as(modulus)[:, None, None] * element),
         "every element is solid here: multiply its matrix by its modulus, E_min + ρ³ (1 − E_min)",
-        _compliance_by(lambda d: torch.ones_like(d)),
+        _COMPLIANCE.given(density=torch.ones_like),
         "½ f·u is the strain energy: the compliance is f·u",
-        lambda d, k, n, f: 0.5 * _compliance(d, k, n, f),
+        _COMPLIANCE.then(lambda compliance: 0.5 * compliance),
         "elements that share a node overwrite one another: add each one's matrix to K (accumulate=True, or += one element at a time)",
-        _compliance_by(stiffness=_last_wins),
-        _compliance_by(stiffness=partial(_assembled, accumulating=False)),
+        _COMPLIANCE.but(stiffness=_one_by_one(adding=False)),
+        _COMPLIANCE.but(accumulate=lambda: False),
         "index −1 is the last unknown in Python, so the clamped displacements were added to it: skip them",
-        _compliance_by(stiffness=_wrapping),
+        _COMPLIANCE.but(kept=lambda rows: rows >= -1),
         "an entry with one clamped displacement was kept, and index −1 adds it to the last unknown: skip rows and columns",
-        _compliance_by(stiffness=partial(_wrapping, kept=lambda rows, columns: rows >= 0)),
-        _compliance_by(stiffness=partial(_wrapping, kept=lambda rows, columns: columns >= 0)),
-        _compliance_by(stiffness=partial(_wrapping, kept=lambda rows, columns: (rows >= 0) | (columns >= 0))),
+        *_COMPLIANCE.each(kept=[lambda rows: rows >= 0, lambda columns: columns >= 0]),
+        _COMPLIANCE.but(kept=lambda rows, columns: (rows >= 0) | (columns >= 0)),
         "the clamped displacements were taken for number 0: skip them",
-        _compliance_by(stiffness=lambda m, k, n, free: _assembled(m, k, n.clamp(min=0), free)),
+        _COMPLIANCE.given(unknowns=lambda numbers: numbers.clamp(min=0)),
+        "number 0 was left out, so K is singular: only −1 is clamped, so keep the numbers >= 0",
+        *_COMPLIANCE.but(kept=lambda rows, columns: (rows > 0) & (columns > 0)).each(moved=_SOLVERS),
+        "K is still 0: K[free][:, free] is a copy, and += changes that; add to K[free[:, None], free], which is K itself",
+        *_COMPLIANCE.but(stiffness=lambda zeros: zeros).each(moved=_SOLVERS),
+        "K is float32 and the force float64: make it by torch.zeros(n, n, dtype=density.dtype)",
+        *[f.given(density=Tensor.float, element=Tensor.float) for f in _COMPLIANCE.each(moved=_SOLVERS[:2])],
+        "K[free, free] is the diagonal alone: K[free[:, None], free] is the block of those rows and columns",
+        *[_COMPLIANCE.but(stiffness=_one_by_one(lambda free: (free, free), adding=adding)) for adding in (True, False)],
+        "only the diagonal of each matrix was added: element[kept][:, kept] belongs to K[free[:, None], free]",
+        _COMPLIANCE.given(element=lambda k: k.diagonal().diag()),
         "element[kept, kept] is the diagonal alone, and it was spread over all rows: element[kept][:, kept] is the block",
-        _compliance_by(stiffness=_one_by_one(lambda k, kept: k[kept, kept])),
-        _compliance_by(stiffness=_one_by_one(lambda k, kept: k[kept, kept][:, None])),
+        _COMPLIANCE.given(element=lambda k: k.diagonal().expand(8, 8)),
+        _COMPLIANCE.given(element=lambda k: k.diagonal()[:, None].expand(8, 8)),
         "the −1 were kept: Python takes index −1 for the last unknown, and += adds but one entry where a number occurs twice",
-        _compliance_by(stiffness=_one_by_one(lambda k, kept: k, skipping=False)),
+        _COMPLIANCE.but(stiffness=_one_by_one(least=-1)),
         "you took the first rows and columns of the element's matrix: take those of its free displacements, element[kept][:, kept]",
-        _compliance_by(stiffness=_one_by_one(lambda k, kept: k[: int(kept.sum()), : int(kept.sum())])),
+        _COMPLIANCE.but(stiffness=_one_by_one(block=lambda k, kept: k[: int(kept.sum()), : int(kept.sum())])),
         "you left out every element with a clamped node: skip only the rows and columns of its clamped displacements",
-        _compliance_by(stiffness=_without_edges),
-        lambda d, k, n, f: f @ torch.linalg.inv(_without_edges(_modulus(d), k, n, len(f))) @ f,
+        *_COMPLIANCE.but(kept=lambda rows: (rows >= 0).all(1, keepdim=True).expand_as(rows)).each(moved=_SOLVERS),
         "u·u is not the compliance: that is the work of the load, f·u",
-        _compliance_of_moved(lambda u, f: u @ u),
-        _compliance_of_moved(lambda u, f: u.norm()),
+        *_COMPLIANCE.each(compliance=[lambda moved: moved @ moved, lambda moved: moved.norm()]),
         "you summed the displacements: the compliance weights them by the forces, f·u",
-        _compliance_of_moved(lambda u, f: u.sum()),
-        _compliance_of_moved(lambda u, f: u.abs().sum()),
+        *_COMPLIANCE.each(compliance=[lambda moved: moved.sum(), lambda moved: moved.abs().sum()]),
+        "you took the largest displacement: the compliance is the work of the load, f·u",
+        *_COMPLIANCE.each(compliance=[lambda moved: moved.max(), lambda moved: moved.abs().max()]),
+        "f·u is a sum, with signs: you averaged, or took absolute values",
+        *_COMPLIANCE.each(compliance=[lambda works: works.mean(), lambda works: works.abs().sum()]),
         "these are the displacements u: the compliance is f·u",
-        _compliance_of_moved(lambda u, f: u),
+        _COMPLIANCE.but(compliance=lambda moved: moved),
+        "these are the products f u, one by one: the compliance is their sum, f·u",
+        _COMPLIANCE.but(compliance=lambda works: works),
         "you multiplied K by the force: K u = f must be solved for u",
-        lambda d, k, n, f: f @ _assembled(_modulus(d), k, n, len(f)) @ f,
+        _COMPLIANCE.but(moved=lambda stiffness, force: stiffness @ force),
         "this is the reciprocal of the compliance, a stiffness: return f·u itself",
-        _compliance_of_moved(lambda u, f: 1 / (f @ u)),
+        _COMPLIANCE.then(torch.reciprocal),
         "Σ u·k u of solid elements is not f·u: each term needs the modulus of its element",
-        lambda d, k, n, f: _energies(_moved(d, k, n, f), k, n).sum(),
+        _COMPLIANCE.but(compliance=lambda energies: energies.sum()),
         "the gradient has the wrong sign: u was detached, but it depends on the density too",
-        lambda d, k, n, f: (_modulus(d) * _energies(_moved(d.detach(), k, n, f), k, n)).sum(),
+        _ENERGY.but(moved=lambda stiffness, force: torch.linalg.solve(stiffness, force).detach()),
         "the value is right, but no gradient reaches the density: something was detached, or made anew from numbers",
-        lambda d, k, n, f: _compliance(d.detach(), k, n, f),
+        _COMPLIANCE.given(density=torch.detach),
     ),
 )

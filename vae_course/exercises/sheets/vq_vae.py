@@ -1,37 +1,32 @@
-"""The sheet on the VQ-VAE: nearest codes, perplexity, a causal mask, the straight-through line, two terms, averages."""
+"""The sheet on the VQ-VAE: nearest codes, perplexity, a causal convolution, the straight-through line, two terms, averages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
 from math import log
+from typing import Any
 
 import torch
-from torch import Generator, Tensor
-from torch.nn.functional import normalize
+from torch import Generator, Tensor, nn
+from torch.nn.functional import conv2d, normalize, pad, silu
 
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import normal, uniform
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
+from vae_course.exercises.modules import RESULTS, behaviour
+from vae_course.exercises.parts import Formula, named, normal, uniform
+from vae_course.exercises.slips import SMALL
+
+Change = Callable[[Tensor], Tensor]
 
 # 1. the nearest code of every position
 
-
-def _vectors(z: Tensor) -> Tensor:
-    return z.movedim(1, -1)
-
-
-def _squared(v: Tensor, e: Tensor) -> Tensor:
-    return (v - e).square().sum(-1)
-
-
-def _nearest_by(
-    score: Callable[[Tensor, Tensor], Tensor] = _squared, vectors: Callable[[Tensor], Tensor] = _vectors
-) -> Answer:
-    """score: of vectors [..., 1, d] and codes [K, d]; vectors: of z, with d last."""
-    return lambda z, codebook: score(vectors(z)[..., None, :], codebook).argmin(-1)
-
-
-_nearest = _nearest_by()
+_NEAREST = Formula(
+    "z codebook",
+    vectors=lambda z: z.movedim(1, -1),  # [batch, height, width, d]
+    differences=lambda vectors, codebook: vectors[..., None, :] - codebook,
+    distances=lambda differences: differences.square().sum(-1),
+    codes=lambda distances: distances.argmin(-1),
+)
 
 
 def _cut(z: Tensor) -> Tensor:
@@ -56,78 +51,62 @@ def _nearest_cases(generator: Generator) -> list[Arguments]:
 
 nearest_code = Exercise(
     "nearest_code",
-    _nearest,
+    _NEAREST,
     _nearest_cases,
     wrong(
         "this is the farthest code: take the argmin of the distance",
-        _nearest_by(lambda v, e: -_squared(v, e)),
+        _NEAREST.but(codes=lambda distances: distances.argmax(-1)),
         "z was cut into vectors in the order of memory: move the channel axis to the end first (movedim or permute)",
-        _nearest_by(vectors=_cut),
-        _nearest_by(vectors=lambda z: z.reshape(z.shape[1], -1).T.reshape(_cut(z).shape)),
+        _NEAREST.but(vectors=_cut),
+        _NEAREST.but(vectors=lambda z: z.reshape(z.shape[1], -1).T.reshape(_cut(z).shape)),
         "height and width are exchanged: the axes of the result are batch, height, width",
-        _nearest_by(vectors=lambda z: z.permute(0, 3, 2, 1)),
-        lambda z, e: _nearest(z.mT, e).reshape(len(z), *z.shape[2:]),
+        _NEAREST.but(vectors=lambda z: z.permute(0, 3, 2, 1)),
+        _NEAREST.then(lambda codes: codes.mT.reshape(codes.shape)),
         "you took the largest inner product: without ‖e‖² a long code wins too often",
-        _nearest_by(lambda v, e: -(v * e).sum(-1)),
+        _NEAREST.but(distances=lambda vectors, codebook: -vectors @ codebook.T),
         "the square is not expanded right: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖²",
-        _nearest_by(lambda v, e: e.square().sum(-1) - (v * e).sum(-1)),
-        _nearest_by(lambda v, e: (v + e).square().sum(-1)),
+        _NEAREST.but(distances=lambda vectors, codebook: codebook.square().sum(-1) - vectors @ codebook.T),
+        _NEAREST.given(codebook=torch.neg),
         "vectors were scaled to length 1, as for a cosine: in a distance their lengths count",
-        _nearest_by(lambda v, e: _squared(normalize(v, dim=-1), normalize(e, dim=-1))),
-        _nearest_by(lambda v, e: _squared(normalize(v, dim=-1), e)),
+        *[_NEAREST.given(z=normalize, codebook=normalize), _NEAREST.given(z=normalize)],
         "you summed absolute differences: the distance is Euclidean, so sum their squares",
-        _nearest_by(lambda v, e: (v - e).abs().sum(-1)),
+        _NEAREST.but(distances=lambda differences: differences.abs().sum(-1)),
         "the differences were summed with their signs, so they cancel: square each one first",
-        _nearest_by(lambda v, e: (v - e).sum(-1).square()),
-        _nearest_by(lambda v, e: (v - e).sum(-1).abs()),
-        _nearest_by(lambda v, e: (v - e).sum(-1)),
+        _NEAREST.but(distances=lambda differences: differences.sum(-1).square()),
+        _NEAREST.but(distances=lambda differences: differences.sum(-1).abs()),
+        _NEAREST.but(distances=lambda differences: differences.sum(-1)),
         "you compared z with the codebook's columns: the codes are its rows, [K, d]; check each transpose",
-        lambda z, e: torch.cdist(_vectors(z).flatten(0, 2), e.T).argmin(1).reshape(len(z), *z.shape[2:]),
-        lambda z, e: _nearest(z, e.T),
+        lambda z, e: torch.cdist(z.movedim(1, -1).flatten(0, 2), e.T).argmin(1).reshape(len(z), *z.shape[2:]),
+        _NEAREST.given(codebook=torch.t),
         "you summed the squares over the positions too: every position has its own code",
-        lambda z, e: (z[:, None] - e[:, :, None, None]).square().sum((2, 3, 4)).argmin(1),
+        _NEAREST.but(distances=lambda differences: differences.square().sum((1, 2, 4))),
     ),
 )
 
 
 # 2. the perplexity of an epoch
 
-
-def _entropy(p: Tensor) -> Tensor:
-    terms: Tensor = torch.special.xlogy(p, p)
-    return -terms.sum()
-
-
-def _of_frequencies(rule: Callable[[Tensor], Tensor]) -> Answer:
-    """rule: of the frequencies of the codes, [K]."""
-    return lambda codes, size: rule(torch.bincount(codes.flatten(), minlength=size).double() / codes.numel())
-
-
-_perplexity = _of_frequencies(lambda p: _entropy(p).exp())
+_PERPLEXITY = Formula(
+    "codes size",
+    counts=lambda codes, size: torch.bincount(codes.flatten(), minlength=size).double(),
+    p=lambda counts, codes: counts / codes.numel(),
+    entropy=lambda p: -torch.xlogy(p, p).sum(),
+    perplexity=lambda entropy: entropy.exp(),
+)
+_ENTROPY = _PERPLEXITY.but(perplexity=lambda entropy: entropy)
 
 
-def _mean_over(groups: Callable[[Tensor], Tensor], of: Answer = _perplexity) -> Answer:
-    """The mean of what `of` gives for each group of codes; groups: with one group a row."""
+def _mean_over(groups: Callable[[Tensor], Iterable[Tensor]], of: Formula = _PERPLEXITY) -> Answer:
+    """The mean of what `of` gives for each group of codes."""
     return lambda codes, size: torch.stack([of(group, size) for group in groups(codes)]).mean()
 
 
-def _normalised(count: Callable[[Tensor, int], int]) -> Answer:
-    """Frequencies that are counts divided by another number."""
-    return lambda codes, size: _entropy(torch.bincount(codes.flatten()).double() / count(codes, size)).exp()
-
-
-def _of_counts(rule: Callable[[Tensor], Tensor]) -> Answer:
-    """rule: of the counts, [K]."""
-    return lambda codes, size: rule(torch.bincount(codes.flatten(), minlength=size).double())
-
-
-def _with_constants(in_log: float = 0, to_counts: float = 0) -> Answer:
-    def answer(codes: Tensor, size: int) -> Tensor:
-        counts = torch.bincount(codes.flatten(), minlength=size).double() + to_counts
-        p = counts / counts.sum()
-        return (-p * (p + in_log).log()).sum().exp()
-
-    return answer
+def _with_constants(in_log: float = 0, to_counts: float = 0) -> Formula:
+    """The entropy by log, with a constant added inside it, or to the counts."""
+    return _PERPLEXITY.but(
+        p=lambda counts: (counts + to_counts) / (counts + to_counts).sum(),
+        entropy=lambda p: -(p * (p + in_log).log()).sum(),
+    )
 
 
 def _perplexity_cases(generator: Generator) -> list[Arguments]:
@@ -140,227 +119,431 @@ def _perplexity_cases(generator: Generator) -> list[Arguments]:
 
     alike = torch.full((2, 2, 3), 2)
     parted = torch.arange(4)[:, None, None].expand(4, 3, 2).contiguous()  # every batch has a code of its own
-    sizes = [
-        (4, 3, 20, 40, 40),
-        (3, 5, 4, 12, 7),
-        (1, 8, 6, 10, 6),
-        (5, 1, 4, 6, 4),
-        (3, 4, 16, 512, 9),
-        (1, 1, 4, 5, 3),
-    ]
-    return [*(case(*numbers) for numbers in sizes), (alike, 5), (torch.zeros_like(alike), 1), (parted, 8)]
+    some = [case(4, 3, 20, 40, 40), case(3, 5, 4, 12, 7), case(1, 8, 6, 10, 6), case(5, 1, 4, 6, 4)]
+    few_used = [case(3, 4, 16, 512, 9), case(1, 1, 4, 5, 3)]
+    return [*some, *few_used, (alike, 5), (torch.zeros_like(alike), 1), (parted, 8)]
 
 
 perplexity = Exercise(
     "perplexity",
-    _perplexity,
+    _PERPLEXITY,
     _perplexity_cases,
     wrong(
         "you averaged over batches, pictures or positions: count the codes of the whole epoch together, then one perplexity",
-        _mean_over(lambda codes: codes),
-        _mean_over(lambda codes: codes.flatten(0, 1)),
-        _mean_over(lambda codes: codes.movedim(-1, 0)),
-        lambda codes, size: _mean_over(lambda c: c, _of_frequencies(_entropy))(codes, size).exp(),
+        *[
+            _mean_over(groups)
+            for groups in (list, lambda codes: codes.flatten(0, 1), lambda codes: codes.movedim(-1, 0))
+        ],
+        _PERPLEXITY.but(entropy=_mean_over(list, _ENTROPY)),
         "this is the perplexity of one batch: count the codes of all batches",
-        lambda codes, size: _perplexity(codes[-1], size),
-        lambda codes, size: _perplexity(codes[0], size),
+        *[_PERPLEXITY.given(codes=lambda codes: codes[-1]), _PERPLEXITY.given(codes=lambda codes: codes[0])],
         "a code that never occurs makes 0 · log 0 = NaN: it must count nothing (torch.special.xlogy, or drop it)",
         _with_constants(),
         "a constant was added inside the logarithm or to the counts: give a code that never occurs the term 0 instead",
-        _with_constants(in_log=1e-6),
-        *[_with_constants(in_log=e) for e in (1e-5, 1e-4, 1e-3, 1e-2)],
-        *[_with_constants(to_counts=e) for e in (1, 0.5, 0.1, 1e-2, 1e-3)],
+        *[_with_constants(in_log=constant) for constant in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)],
+        *[_with_constants(to_counts=constant) for constant in (1, 0.5, 0.1, 1e-2, 1e-3)],
         "logarithm and power have different bases: exp belongs to nats (log), 2 to bits (log2)",
-        _of_frequencies(lambda p: 2 ** _entropy(p)),
-        _of_frequencies(lambda p: (_entropy(p) / log(2)).exp()),
+        _PERPLEXITY.but(perplexity=lambda entropy: 2**entropy),
+        _PERPLEXITY.but(perplexity=lambda entropy: (entropy / log(2)).exp()),
         "this is the entropy: the perplexity is exp of the entropy in nats",
-        _of_frequencies(_entropy),
-        _of_frequencies(lambda p: _entropy(p) / log(2)),
+        *[_ENTROPY, _PERPLEXITY.but(perplexity=lambda entropy: entropy / log(2))],
         "the sign is flipped: the entropy is −Σ p log p, and a perplexity is at least 1",
-        _of_frequencies(lambda p: (-_entropy(p)).exp()),
+        _PERPLEXITY.but(perplexity=lambda entropy: (-entropy).exp()),
         "you counted the codes in use, or their share: the perplexity weighs them by their frequency",
-        _of_frequencies(lambda p: (p > 0).sum().double()),
-        _of_frequencies(lambda p: (p > 0).sum()),
-        _of_frequencies(lambda p: (p > 0).double().mean()),
+        _PERPLEXITY.but(perplexity=lambda p: (p > 0).sum().double()),
+        _PERPLEXITY.but(perplexity=lambda p: (p > 0).sum()),
+        _PERPLEXITY.but(perplexity=lambda p: (p > 0).double().mean()),
         "you divided by K: the perplexity itself is asked for, between 1 and K",
-        lambda codes, size: _perplexity(codes, size) / size,
+        _PERPLEXITY.but(perplexity=lambda entropy, size: entropy.exp() / size),
         "1/Σ p² is another effective number of codes: the perplexity is exp(−Σ p log p)",
-        _of_frequencies(lambda p: 1 / p.square().sum()),
+        _PERPLEXITY.but(perplexity=lambda p: 1 / p.square().sum()),
         "you averaged p log p over the codes: the entropy is their sum",
-        _of_frequencies(lambda p: (_entropy(p) / len(p)).exp()),
+        _PERPLEXITY.but(entropy=lambda p: -torch.xlogy(p, p).mean()),
         "the counts were not divided by how many codes there are in all: the frequencies must sum to 1",
-        _normalised(lambda codes, size: size),
-        _normalised(lambda codes, size: codes[..., 0].numel()),
-        _normalised(lambda codes, size: len(codes)),
-        _normalised(lambda codes, size: 1),
-        _of_counts(lambda n: (-n * n.log()).sum().exp()),
+        _PERPLEXITY.but(p=lambda counts, size: counts / size),
+        _PERPLEXITY.but(p=lambda counts, codes: counts / codes[..., 0].numel()),
+        _PERPLEXITY.but(p=lambda counts, codes: counts / len(codes)),
+        _PERPLEXITY.but(p=lambda counts: counts),
+        _PERPLEXITY.but(p=lambda counts: counts, entropy=lambda p: -(p * p.log()).sum()),
     ),
 )
 
 
-# 3. the mask of a causal convolution
+# 3. a causal convolution
+
+_MASK = Formula(
+    "kernel centre",
+    down=lambda kernel: torch.arange(-(kernel // 2), kernel // 2 + 1)[:, None],  # how far below the centre
+    right=lambda down: down.T,  # how far to the right of it
+    seen=lambda down, right: (down < 0) | ((down == 0) & (right < 0)),
+    own=lambda centre: centre,
+    mask=lambda down, right, own, seen: torch.where((down == 0) & (right == 0), own, seen).double(),
+)
+_NO_WEIGHT = (
+    "the weight is not trained: make it an nn.Parameter in __init__, or let an nn.Conv2d that is an attribute hold it"
+)
+_EXCHANGED = "channels_in and channels_out are exchanged: the weight is [channels_out, channels_in, kernel, kernel], and nn.Conv2d takes channels_in first"
+_NO_WHOLE = "no parameter is a whole weight, [channels_out, channels_in, kernel, kernel]: the forbidden entries belong to it, without effect"
+_TRAINED = "a second parameter has the size of the kernel: one weight is enough, and a mask must not be trained, so register it as a buffer"
+_NO_BIAS = "the bias is missing, or no parameter: it is one number for each output channel, and trained"
+_BIAS_AXES = "the bias is [channels_out], with no axis of size 1 in front: add axes where you use it"
 
 
-def _mask(kernel: int, centre: bool) -> Tensor:
-    places = torch.arange(kernel * kernel).reshape(kernel, kernel)
-    return (places < kernel * kernel // 2 + centre).double()
+def _behaviour(handed_in: Any) -> Answer:
+    """What a convolution does, with sentences of its own for parameters that are not a weight and a bias."""
+    answer = behaviour(4)(handed_in)
+
+    @wraps(answer)
+    def told(*arguments: Any) -> Any:
+        if error := _of_parameters(handed_in(*arguments[:4]), *arguments[:3]):
+            raise ExerciseError(error)
+        return answer(*arguments)
+
+    return told
 
 
-def _mask_by(seen: Callable[[Tensor, Tensor], Tensor], own: Callable[[bool], bool] = lambda centre: centre) -> Answer:
-    """seen: of how far a weight stands below and to the right of the centre; own: whether the centre is seen."""
+def _of_parameters(module: nn.Module, channels_in: int, channels_out: int, kernel: int) -> str | None:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    total, size = sum(p.numel() for p in trained), channels_out * channels_in * kernel**2
+    first = {p.shape[:1] == (channels_out,) for p in trained}
+    if total <= channels_out:
+        return _NO_WEIGHT
+    if not any(p.numel() == size and p.shape[:1] == (channels_out,) for p in trained):
+        return _EXCHANGED if any(p.shape[:2] == (channels_in, channels_out) for p in trained) else _NO_WHOLE
+    if sum(p.shape[-2:] == (kernel, kernel) for p in trained) > 1:
+        return _TRAINED
+    if total == size:
+        return _NO_BIAS
+    return _BIAS_AXES if total == size + channels_out and first != {True} else None
 
-    def mask(kernel: int, centre: bool) -> Tensor:
-        steps = torch.arange(kernel) - kernel // 2
-        down, right = torch.meshgrid(steps, steps, indexing="ij")
-        return torch.where((down == 0) & (right == 0), own(centre), seen(down, right)).double()
 
-    return mask
+def _convolved(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
+    return layer._conv_forward(x, weight, layer.bias)  # type: ignore[no-any-return]
 
 
-def _past(down: Tensor, right: Tensor) -> Tensor:
-    return (down < 0) | ((down == 0) & (right < 0))
+def _causal(
+    mask: Answer = _MASK,
+    weight: Callable[[Any], Tensor] = lambda layer: layer.weight * layer.mask,
+    forward: Callable[[Any, Tensor, Tensor], Tensor] = _convolved,
+    padding: Callable[[int], Any] = lambda kernel: kernel // 2,
+    build: Callable[[Any], Any] = lambda layer: None,
+    channels: Callable[[int, int], tuple[int, int]] = lambda made_from, made: (made_from, made),
+    **options: Any,
+) -> type[nn.Module]:
+    """A convolution: its mask, of kernel and centre; the weight it takes; what it does with that; its padding, of the kernel;
+    what is done when it is built; which channels it is built with, and which options of nn.Conv2d."""
+
+    class CausalConvolution(nn.Conv2d):
+        mask: Tensor
+
+        def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
+            given = {"padding": padding(kernel), **options}
+            super().__init__(*channels(channels_in, channels_out), kernel, **given)
+            self.centre = centre
+            self.register_buffer("mask", mask(kernel, centre))
+            build(self)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return forward(self, x, weight(self))
+
+    return CausalConvolution
 
 
-causal_mask = Exercise(
-    "causal_mask",
-    _mask,
-    lambda generator: [(kernel, centre) for kernel in (3, 5, 1, 7, 9) for centre in (False, True)],
+def _masks(*masks: Answer) -> list[type[nn.Module]]:
+    return [_causal(mask) for mask in masks]
+
+
+def _weights(*weights: Callable[[Any], Tensor], **parts: Any) -> list[type[nn.Module]]:
+    return [_causal(weight=weight, **parts) for weight in weights]
+
+
+def _around(before: Change = torch.clone, after: Change = torch.clone) -> type[nn.Module]:
+    """With something done to the picture or to the output."""
+    return _causal(forward=lambda layer, x, weight: after(_convolved(layer, before(x), weight)))
+
+
+def _triangle(triangle: Callable[[Tensor, int], Tensor], without_diagonal: int) -> list[Answer]:
+    """Of places in a sequence, with the diagonal where `centre` is True, and always with it."""
+
+    def answer(kernel: int, centre: bool, always: bool = False) -> Tensor:
+        ones = torch.ones(kernel, kernel, dtype=torch.float64)
+        return triangle(ones, 0 if centre or always else without_diagonal)
+
+    return [answer, partial(answer, always=True)]
+
+
+def _plain(layer: Any) -> Tensor:
+    return layer.weight  # type: ignore[no-any-return]
+
+
+def _masked_data(layer: Any) -> Tensor:
+    layer.weight.data.mul_(layer.mask)
+    return layer.weight  # type: ignore[no-any-return]
+
+
+def _slices_from(axis: int) -> Callable[[Any], Tensor]:
+    """The weight masked by the right slices, of two axes that begin at another one than the height."""
+
+    def weight(layer: Any) -> Tensor:
+        half = layer.kernel_size[0] // 2
+        mask = torch.ones_like(layer.weight).movedim((axis, axis + 1), (0, 1))
+        mask[half + 1 :] = 0
+        mask[half, half + layer.centre :] = 0
+        return layer.weight * mask.movedim((0, 1), (axis, axis + 1))  # type: ignore[no-any-return]
+
+    return weight
+
+
+def _with_another(*parameters: Callable[[Any], Tensor]) -> list[type[nn.Module]]:
+    """With one more parameter."""
+
+    def built_with(made: Callable[[Any], Tensor]) -> type[nn.Module]:
+        return _causal(build=lambda layer: layer.register_parameter("other", nn.Parameter(made(layer))))
+
+    return [built_with(made) for made in parameters]
+
+
+def _lower(weight: Tensor) -> Tensor:
+    """A triangle between output channels and input channels."""
+    return torch.ones_like(weight[:, :, 0, 0]).tril()[:, :, None, None]
+
+
+def _shifted(down: int, right: int) -> Callable[[Any, Tensor, Tensor], Tensor]:
+    """The picture moved, and what leaves it cut off."""
+    return lambda layer, x, weight: _convolved(layer, pad(x, (right, -right, down, -down)), weight)
+
+
+def _padded(left: bool, above: bool) -> Callable[[Any, Tensor, Tensor], Tensor]:
+    """All the padding on the left, or above, as for a sequence."""
+
+    def forward(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
+        half = layer.kernel_size[0] // 2
+        sides = [(2 * half, 0) if one else (half, half) for one in (left, above)]
+        return conv2d(pad(x, (*sides[0], *sides[1])), weight, layer.bias)
+
+    return forward
+
+
+def _causal_cases(generator: Generator) -> list[Arguments]:
+    def case(channels_in: int, channels_out: int, kernel: int, centre: bool, batch: int, *sides: int) -> Arguments:
+        return channels_in, channels_out, kernel, centre, normal(generator, batch, channels_in, *sides, gradient=True)
+
+    # First where sides and output channels are as many as the kernel is wide: a mask on the picture runs there, and a
+    # bias along it. Half a kernel is always less than the channels: so does a mask of these.
+    return [
+        case(2, 3, 3, False, 4, 3, 3),
+        case(2, 3, 3, True, 4, 3, 3),
+        case(3, 4, 5, False, 2, 6, 7),
+        case(4, 3, 5, True, 1, 7, 6),
+        case(4, 5, 7, True, 2, 7, 8),
+        case(2, 4, 3, True, 1, 4, 5),
+    ]
+
+
+CausalConvolution = Exercise(
+    "CausalConvolution",
+    _causal(),
+    _causal_cases,
     wrong(
-        "the centre is the wrong way round: its weight is 1 where `centre` is True",
-        _mask_by(_past, lambda centre: not centre),
-        "`centre` is ignored: the weight of the centre is 0 where it is False (type A) and 1 where it is True (type B)",
-        _mask_by(_past, lambda centre: True),
-        _mask_by(_past, lambda centre: False),
+        "the centre is the wrong way round: it has an effect where `centre` is True",
+        *_masks(_MASK.given(centre=lambda centre: not centre)),
+        "`centre` is ignored: the centre is hidden where it is False (type A) and seen where it is True (type B)",
+        *_masks(_MASK.given(centre=lambda centre: True), _MASK.given(centre=lambda centre: False)),
         "rows and columns are exchanged: reading order is row by row, so whole rows are seen, not whole columns",
-        lambda kernel, centre: _mask(kernel, centre).T,
+        *_masks(_MASK.then(torch.t)),
+        *_weights(lambda layer: (layer.weight * layer.mask).mT),
         "you kept the rows below the centre: those above, row 0 the first, come before it in reading order",
-        lambda kernel, centre: _mask(kernel, centre).flip(0, 1),
-        lambda kernel, centre: _mask(kernel, centre).flip(0),
-        "0 and 1 are exchanged: 1 is for what is seen",
-        lambda kernel, centre: 1 - _mask(kernel, centre),
+        *_masks(_MASK.then(lambda mask: mask.flip(0, 1)), _MASK.then(lambda mask: mask.flip(0))),
+        "0 and 1 are exchanged in the mask: 1 is for what is seen",
+        *_masks(_MASK.then(lambda mask: 1 - mask)),
         "the whole row of the centre is seen: of its row only what lies to the left",
-        _mask_by(lambda down, right: down <= 0),
-        _mask_by(lambda down, right: down <= 0, lambda centre: True),
+        *_masks(_MASK.but(seen=lambda down: down <= 0), _MASK.but(seen=lambda down: down <= 0, own=lambda: True)),
         "the left part of the centre's own row is missing: those pixels come before it too",
-        _mask_by(lambda down, right: down < 0),
-        _mask_by(lambda down, right: down < 0, lambda centre: False),
+        *_masks(_MASK.but(seen=lambda down: down < 0), _MASK.but(seen=lambda down: down < 0, own=lambda: False)),
         "one place too many is seen: k² // 2 places lie before the centre, and the centre is one more only where `centre` is True",
-        lambda kernel, centre: (torch.arange(kernel**2).view(kernel, kernel) <= kernel**2 // 2 + centre).double(),
-        "the future is not hidden: the rows below and the right part of the centre's row must be 0",
-        lambda kernel, centre: torch.ones(kernel, kernel).double(),
-        _mask_by(lambda down, right: torch.ones_like(down)),
+        *_masks(
+            lambda kernel, centre: (torch.arange(kernel**2).view(kernel, kernel) <= kernel**2 // 2 + centre).double()
+        ),
+        "one place too few is seen: a slice ends before its last number, so [:half] holds the half places left of the centre",
+        *_masks(
+            lambda kernel, centre: (torch.arange(kernel**2).view(kernel, kernel) < kernel**2 // 2 - 1 + centre).double()
+        ),
+        *_masks(_MASK.but(seen=lambda down, right: (down < 0) | ((down == 0) & (right < -1)))),
+        "a row above the centre is missing: a slice ends before its last number, so [:half] holds the half rows above",
+        *_masks(_MASK.but(seen=lambda down, right: (down < -1) | ((down == 0) & (right < 0)))),
+        "the future is seen: mask the weight in every forward; masked in __init__ alone, it is filled again when it is set or trained",
+        *_weights(_plain),
+        *_masks(_MASK.but(seen=lambda: True)),
+        "a mask of the gradient does not hide the future: whatever the forbidden entries hold must have no effect, so mask the weight in forward",
+        *_weights(_plain, build=lambda layer: layer.weight.register_hook(lambda slope: slope * layer.mask)),
         "the rows above are missing: all of their pixels come before the centre",
-        _mask_by(lambda down, right: (down == 0) & (right < 0)),
+        *_masks(_MASK.but(seen=lambda down, right: (down == 0) & (right < 0))),
         "of the rows above only the part to the left is seen: they come before the centre as a whole",
-        _mask_by(lambda down, right: (down <= 0) & (right < 0)),
-        _mask_by(lambda down, right: (down <= 0) & (right <= 0)),
+        *_masks(_MASK.but(seen=lambda down, right: (down <= 0) & (right < 0))),
+        *_masks(_MASK.but(seen=lambda down, right: (down <= 0) & (right <= 0))),
         "every row is seen to the left of the centre: the rows above count whole, those below not at all",
-        _mask_by(lambda down, right: right < 0),
-        _mask_by(lambda down, right: right <= 0),
+        *_masks(_MASK.but(seen=lambda right: right < 0), _MASK.but(seen=lambda right: right <= 0)),
         "the rows below are seen too: they come after the centre",
-        _mask_by(lambda down, right: (down != 0) | (right < 0)),
+        *_masks(_MASK.but(seen=lambda down, right: (down != 0) | (right < 0))),
         "this is a triangle, a mask between positions of a sequence: in a kernel the rows above the centre are seen whole",
-        lambda kernel, centre: torch.ones(kernel, kernel).double().tril(0 if centre else -1),
-        lambda kernel, centre: torch.ones(kernel, kernel).double().tril(),
-        lambda kernel, centre: torch.ones(kernel, kernel).double().triu(0 if centre else 1),
-        lambda kernel, centre: torch.ones(kernel, kernel).double().triu(),
+        *_masks(*_triangle(torch.tril, -1), *_triangle(torch.triu, 1)),
         "left and right are exchanged: of the centre's own row the part to the left is seen",
-        lambda kernel, centre: _mask(kernel, centre).flip(1),
+        *_masks(_MASK.then(lambda mask: mask.flip(1))),
+        "the mask runs along channels: its rows and columns are the last two axes of the weight, mask[:, :, row, column]",
+        *_weights(_slices_from(0), _slices_from(1), lambda layer: layer.weight * _lower(layer.weight)),
+        "the kernel is turned round: conv2d does not flip it, row 0 meets the row above",
+        *_weights(
+            lambda layer: layer.weight.flip(2, 3) * layer.mask, lambda layer: (layer.weight * layer.mask).flip(2, 3)
+        ),
+        "the mask was multiplied with the picture: it belongs to the weight, so that every position has its own past",
+        _causal(weight=_plain, forward=lambda layer, x, weight: _convolved(layer, x * layer.mask, weight)),
+        _causal(forward=lambda layer, x, weight: _convolved(layer, x * layer.mask, weight)),
+        "the mask was multiplied with the output: it belongs to the weight",
+        _causal(weight=_plain, forward=lambda layer, x, weight: _convolved(layer, x, weight) * layer.mask),
+        _causal(forward=lambda layer, x, weight: _convolved(layer, x, weight) * layer.mask),
+        "the mask was added to the weight: multiply, so that a forbidden entry counts 0",
+        *_weights(lambda layer: layer.weight + layer.mask),
+        "forbidden entries became −∞ or a large negative number, as before a softmax: in a sum what has no effect is 0",
+        *_weights(lambda layer: layer.weight.masked_fill(layer.mask == 0, -torch.inf)),
+        *_weights(lambda layer: layer.weight.masked_fill(layer.mask == 0, -1e9)),
+        "the weight was divided by how many places are seen: the output is their sum, no mean",
+        *_weights(lambda layer: layer.weight * layer.mask / layer.mask.sum()),
+        "shifting the picture does not hide the future: the entries of the weight that see it must have no effect",
+        *[_causal(weight=_plain, forward=_shifted(*by)) for by in ((1, 0), (0, 1), (1, 1))],
+        "the output is right, but gradients reach forbidden entries: the product of weight and mask must be part of the graph, not written into .data",
+        *_weights(_masked_data),
+        "no gradient reaches the weight: multiply it by the mask as it is, not its .data, and make no new nn.Parameter in forward",
+        *_weights(lambda layer: layer.weight.detach() * layer.mask),
+        "no gradient reaches the parameters: the output was detached, or made without a graph",
+        _around(after=torch.detach),
+        "no gradient flows back to the picture x: the layers below would learn nothing",
+        _around(before=torch.detach),
+        _NO_WEIGHT,
+        _causal(build=lambda layer: layer.weight.requires_grad_(False)),
+        _EXCHANGED,
+        _causal(channels=lambda made_from, made: (made, made_from)),
+        _NO_WHOLE,
+        *[_causal(channels=lambda made_from, made: (1, made)), _causal(channels=lambda made_from, made: (1, 1))],
+        _TRAINED,
+        *_with_another(lambda layer: layer.mask, lambda layer: layer.mask[None, None], lambda layer: 1 * layer.weight),
+        _NO_BIAS,
+        _causal(bias=False),
+        _BIAS_AXES,
+        _causal(build=lambda layer: setattr(layer, "bias", nn.Parameter(layer.bias[None, :, None, None]))),
+        "the bias is not added: conv2d takes it as its third argument",
+        _causal(forward=lambda layer, x, weight: layer._conv_forward(x, weight, None)),
+        "the bias is a single number: each output channel has its own",
+        _causal(
+            build=lambda layer: layer.register_parameter("bias", nn.Parameter(layer.bias[:1].detach())),
+            forward=lambda layer, x, weight: layer._conv_forward(x, weight, None) + layer.bias,
+        ),
+        "the bias counts twice: conv2d adds it already",
+        _causal(forward=lambda layer, x, weight: _convolved(layer, x, weight) + layer.bias[:, None, None]),
+        "the bias runs along height or width: it has one number for each output channel, so add it as [channels_out, 1, 1]",
+        _causal(forward=lambda layer, x, weight: layer._conv_forward(x, weight, None) + layer.bias),
+        _causal(forward=lambda layer, x, weight: layer._conv_forward(x, weight, None) + layer.bias[:, None]),
+        "padding is missing: with kernel // 2 zeros on every side the output is as large as the picture",
+        _causal(padding=lambda kernel: 0),
+        "there is too much padding: kernel // 2 zeros on every side",
+        *[
+            _causal(padding=size)
+            for size in (lambda kernel: kernel, lambda kernel: kernel - 1, lambda kernel: kernel // 2 + 1)
+        ],
+        "the padding is right for one kernel only: kernel // 2 zeros on every side",
+        *[_causal(padding=lambda kernel: 1), _causal(padding=lambda kernel: 2)],
+        "only two sides are padded: kernel // 2 zeros above and below, left and right",
+        *[_causal(padding=lambda kernel: (kernel // 2, 0)), _causal(padding=lambda kernel: (0, kernel // 2))],
+        "you padded one side for two, above or on the left, as for a sequence, so that the output is shifted: pad all sides alike",
+        *[_causal(forward=_padded(*sides)) for sides in ((True, True), (False, True), (True, False))],
+        *[_causal(weight=_plain, forward=_padded(*sides)) for sides in ((True, True), (False, True))],
+        "the border is not zero: pad with zeros, not with a copy of the picture",
+        *[_causal(padding_mode=mode) for mode in ("reflect", "replicate", "circular")],
+        "an activation follows: the convolution alone is asked for, its output may be any number",
+        *[_around(after=a) for a in (torch.relu, torch.tanh, torch.sigmoid, silu)],
+        "an activation comes first: the picture goes into the convolution as it is",
+        *[_around(before=a) for a in (torch.relu, silu)],
     ),
+    results=RESULTS,
+    prepare=_behaviour,
 )
 
 
 # 4. the straight-through line
 
 
-def _codes(z: Tensor, codebook: Tensor) -> Tensor:
-    return codebook[_nearest(z, codebook)].movedim(-1, 1)
-
-
-def _joined(join: Callable[[Tensor, Tensor], Tensor], codes: Answer = _codes) -> Answer:
-    """join: of z and the codes chosen, both with their gradients."""
-    return lambda z, codebook: join(z, codes(z, codebook))
-
-
 def _through(z: Tensor, e: Tensor) -> Tensor:
     return z + (e - z).detach()
+
+
+_CODE = _NEAREST.but(
+    chosen=lambda codebook, codes: codebook[codes],  # [batch, height, width, d]
+    e=lambda chosen: chosen.movedim(-1, 1),
+)
+_LINE = _CODE.but(line=_through)
 
 
 def _quantise_cases(generator: Generator) -> list[Arguments]:
     shapes = [((3, 3, 3, 3), 5), ((2, 3, 4, 4), 5), ((2, 4, 2, 3), 8), ((1, 1, 2, 5), 3), ((4, 2, 1, 1), 6)]
     z, codebook = _map_of_codes(generator, (2, 2, 3, 2), 4)
-    exact = _codes(z, codebook).clone().requires_grad_()
-    small, few = (1e-3 * a for a in _map_of_codes(generator, (2, 3, 2, 2), 4))
-    return [
-        *(_map_of_codes(generator, shape, size, gradient=True) for shape, size in shapes),
-        (exact, codebook.requires_grad_()),
-        (small.requires_grad_(), few.requires_grad_()),
-    ]
+    exact = _CODE(z, codebook).clone().requires_grad_(), codebook.requires_grad_()
+    small = tuple((1e-3 * a).requires_grad_() for a in _map_of_codes(generator, (2, 3, 2, 2), 4))
+    return [*(_map_of_codes(generator, shape, size, gradient=True) for shape, size in shapes), exact, small]
 
 
 quantise = Exercise(
     "quantise",
-    lambda z, codebook: _through(z, _codes(z, codebook)),
+    _LINE,
     _quantise_cases,
     wrong(
         "the value is right, but no gradient reaches z: it goes to the codebook instead; detach the way from z to its code",
-        _codes,
+        _CODE,
         "the value is right, but no gradient flows back: z must keep its own, and only what is added to it is detached",
-        _joined(lambda z, e: e.detach()),
+        _CODE.then(torch.detach),
         "z gets its gradient, but the codebook gets one too: detach the code as well, not z alone",
-        _joined(lambda z, e: z + (e - z.detach())),
+        _LINE.but(line=lambda z, e: z + (e - z.detach())),
         "this is z: its value must be that of the nearest code",
-        lambda z, codebook: z.clone(),
-        _joined(lambda z, e: z.detach()),
-        _joined(lambda z, e: e + (z - e).detach()),
+        *[_LINE.but(line=lambda z: z.clone()), _LINE.but(line=lambda z: z.detach())],
+        _LINE.but(line=lambda z, e: e + (z - e).detach()),
         "you added the code to z: what is added is the way from z to its code, e − z",
-        _joined(lambda z, e: z + e.detach()),
-        _joined(lambda z, e: z + e),
+        *[_LINE.but(line=lambda z, e: z + e.detach()), _LINE.but(line=lambda z, e: z + e)],
         "the sign of the way from z to its code is flipped: it is e − z",
-        _joined(lambda z, e: z + (z - e).detach()),
-        _joined(lambda z, e: z + (z - e)),
-        _joined(lambda z, e: z - (e - z).detach()),
+        *[_LINE.but(line=lambda z, e: z + (z - e).detach()), _LINE.but(line=lambda z, e: z + (z - e))],
+        _LINE.but(line=lambda z, e: z - (e - z).detach()),
         "the gradient to z has the wrong sign: z stands in the sum with a plus, its detached copy with a minus",
-        _joined(lambda z, e: e.detach() + z.detach() - z),
-        _joined(lambda z, e: e + (z.detach() - z)),
-        _joined(lambda z, e: (e + z).detach() - z),
+        _LINE.but(line=lambda z, e: e.detach() + z.detach() - z),
+        _LINE.but(line=lambda z, e: e + (z.detach() - z)),
+        _LINE.but(line=lambda z, e: (e + z).detach() - z),
         "you reshaped the codes to the shape of z: move their last axis to place 1 instead (movedim or permute)",
-        _joined(_through, lambda z, e: e[_nearest(z, e)].reshape(z.shape)),
-        lambda z, e: e[_nearest(z, e)].reshape(z.shape),
+        _LINE.but(e=lambda z, chosen: chosen.reshape(z.shape)),
+        _CODE.but(e=lambda z, chosen: chosen.reshape(z.shape)),
         "the codes have their axis d last, z has it at place 1: move it back before you subtract",
-        _joined(_through, lambda z, e: e[_nearest(z, e)]),
+        _LINE.but(e=lambda chosen: chosen),
         "height and width of the codes are exchanged: [batch, height, width, d] goes back with permute(0, 3, 1, 2)",
-        _joined(_through, lambda z, e: e[_nearest(z, e)].permute(0, 3, 2, 1)),
+        _LINE.but(e=lambda chosen: chosen.permute(0, 3, 2, 1)),
         "z was cut into vectors in the order of memory: move the channel axis to the end before the search",
-        _joined(_through, lambda z, e: e[_nearest_by(vectors=_cut)(z, e)].movedim(-1, 1)),
-        _joined(_through, lambda z, e: e[_nearest_by(vectors=_cut)(z, e)].reshape(z.shape)),
+        *[_LINE.but(vectors=_cut), _LINE.but(vectors=_cut, e=lambda z, chosen: chosen.reshape(z.shape))],
         "these are not the nearest codes: take the argmin of ‖z − e‖² over the codes",
-        _joined(_through, lambda z, e: e[_nearest_by(lambda v, c: -_squared(v, c))(z, e)].movedim(-1, 1)),
-        _joined(_through, lambda z, e: e[_nearest_by(lambda v, c: -(v * c).sum(-1))(z, e)].movedim(-1, 1)),
+        _LINE.but(codes=lambda distances: distances.argmax(-1)),
+        _LINE.but(distances=lambda vectors, codebook: -vectors @ codebook.T),
     ),
 )
 
 
 # 5. the codebook term and the commitment term
 
-
-def _terms_by(
-    measure: Callable[[Tensor, Tensor], Tensor] = lambda a, b: (a - b).square().flatten(1).sum(1),
-    factors: Callable[[float], tuple[float, float]] = lambda beta: (1.0, beta),
-    stops: tuple[bool, bool, bool, bool] = (True, False, False, True),
-) -> Answer:
-    """stops: whether z and e are detached in the codebook term, and z and e in the commitment term."""
-
-    def terms(z: Tensor, nearest: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-        first, second = factors(beta)
-        codebook = measure(z.detach() if stops[0] else z, nearest.detach() if stops[1] else nearest)
-        commitment = measure(z.detach() if stops[2] else z, nearest.detach() if stops[3] else nearest)
-        return first * codebook, second * commitment
-
-    return terms
+_TERMS = Formula(
+    "z nearest beta",
+    to_code=lambda z, nearest: z.detach() - nearest,
+    to_z=lambda z, nearest: z - nearest.detach(),
+    codebook=lambda to_code: to_code.square().flatten(1).sum(1),
+    commitment=lambda to_z: to_z.square().flatten(1).sum(1),
+    terms=lambda codebook, commitment, beta: (codebook, beta * commitment),
+)
 
 
-_terms = _terms_by()
+def _measured(measure: Change) -> Answer:
+    """Another measure of the difference in both terms."""
+    return _TERMS.but(codebook=lambda to_code: measure(to_code), commitment=lambda to_z: measure(to_z))
 
 
 def _terms_cases(generator: Generator) -> list[Arguments]:
@@ -374,54 +557,49 @@ def _terms_cases(generator: Generator) -> list[Arguments]:
 
 vq_terms = Exercise(
     "vq_terms",
-    _terms,
+    _TERMS,
     _terms_cases,
     wrong(
         "you summed absolute differences: both terms are squared distances",
-        lambda z, nearest, beta: (
-            (z.detach() - nearest).abs().flatten(1).sum(1),
-            beta * (z - nearest.detach()).abs().flatten(1).sum(1),
-        ),
+        _measured(lambda way: way.abs().flatten(1).sum(1)),
         "β stands on the codebook term: it belongs to the commitment term, which moves the encoder",
-        _terms_by(factors=lambda beta: (beta, 1.0)),
+        _TERMS.but(terms=lambda codebook, commitment, beta: (beta * codebook, commitment)),
         "the two terms are exchanged: return the codebook term first",
-        lambda z, e, beta: _terms(z, e, beta)[::-1],
+        _TERMS.then(lambda terms: terms[::-1]),
         "β multiplies both terms: only the commitment term has it",
-        _terms_by(factors=lambda beta: (beta, beta)),
+        _TERMS.but(terms=lambda codebook, commitment, beta: (beta * codebook, beta * commitment)),
         "β is missing: it multiplies the commitment term",
-        _terms_by(factors=lambda beta: (1.0, 1.0)),
+        _TERMS.given(beta=lambda beta: 1.0),
         "β was squared with the difference: it multiplies the square",
-        _terms_by(factors=lambda beta: (1.0, beta**2)),
+        _TERMS.given(beta=lambda beta: beta**2),
         "a stop-gradient is missing: detach z in the codebook term and the code in the commitment term",
-        _terms_by(stops=(False,) * 4),
-        _terms_by(stops=(False, False, False, True)),
-        _terms_by(stops=(True, False, False, False)),
+        _TERMS.but(to_code=lambda z, nearest: z - nearest, to_z=lambda z, nearest: z - nearest),
+        *[_TERMS.but(to_code=lambda z, nearest: z - nearest), _TERMS.but(to_z=lambda z, nearest: z - nearest)],
         "the stop-gradients are exchanged: the codebook term moves the code, so there z is detached",
-        _terms_by(stops=(False, True, True, False)),
+        _TERMS.but(terms=lambda codebook, commitment, beta: (commitment, beta * codebook)),
         "both terms detach z: the commitment term detaches the code",
-        _terms_by(stops=(True, False, True, False)),
+        _TERMS.but(terms=lambda codebook, beta: (codebook, beta * codebook)),
         "both terms detach the code: the codebook term detaches z",
-        _terms_by(stops=(False, True, False, True)),
+        _TERMS.but(terms=lambda commitment, beta: (commitment, beta * commitment)),
         "too much is detached: the codebook term detaches z alone, the commitment term the code alone",
-        _terms_by(stops=(True,) * 4),
-        _terms_by(stops=(True, True, False, True)),
-        _terms_by(stops=(True, False, True, True)),
+        _TERMS.but(to_code=lambda z, nearest: (z - nearest).detach(), to_z=lambda z, nearest: (z - nearest).detach()),
+        _TERMS.but(to_code=lambda z, nearest: (z - nearest).detach()),
+        _TERMS.but(to_z=lambda z, nearest: (z - nearest).detach()),
         "the straight-through line came first: past it the codebook term moves the encoder, away from its code, and no code is moved",
-        lambda z, e, beta: _terms(z, _through(z, e), beta),
+        lambda z, nearest, beta: _TERMS(z, _through(z, nearest), beta),
         "z was replaced by the straight-through line, whose value is the code itself: both terms are 0 and the code gets no gradient",
-        lambda z, e, beta: _terms(_through(z, e), e, beta),
+        lambda z, nearest, beta: _TERMS(_through(z, nearest), nearest, beta),
         "you averaged over channels or positions: both terms are sums over d, height and width",
-        _terms_by(lambda a, b: (a - b).square().flatten(1).mean(1)),
-        _terms_by(lambda a, b: (a - b).square().sum(1).flatten(1).mean(1)),
-        _terms_by(lambda a, b: (a - b).square().mean(1).flatten(1).sum(1)),
+        _measured(lambda way: way.square().flatten(1).mean(1)),
+        _measured(lambda way: way.square().sum(1).flatten(1).mean(1)),
+        _measured(lambda way: way.square().mean(1).flatten(1).sum(1)),
         "you reduced over the batch too: return one number per picture",
-        _terms_by(lambda a, b: (a - b).square().mean()),
-        _terms_by(lambda a, b: (a - b).square().sum()),
+        *[_measured(lambda way: way.square().mean()), _measured(lambda way: way.square().sum())],
         "this is the length of the difference: the terms take its square",
-        _terms_by(lambda a, b: (a - b).flatten(1).norm(dim=1)),
-        _terms_by(lambda a, b: (a - b).norm(dim=1).flatten(1).sum(1)),
+        _measured(lambda way: way.flatten(1).norm(dim=1)),
+        _measured(lambda way: way.norm(dim=1).flatten(1).sum(1)),
         "the commitment term is 0: it is β ‖z − sg[e]‖², and without it the encoder may run away from the codes",
-        _terms_by(factors=lambda beta: (1.0, 0.0)),
+        _TERMS.given(beta=lambda beta: 0.0),
     ),
     results=("codebook term", "commitment term"),
 )
@@ -429,80 +607,57 @@ vq_terms = Exercise(
 
 # 6. one step of the moving averages
 
-Step = tuple[Tensor, Tensor, Tensor]
-Blend = Callable[[Tensor, Tensor, float], Tensor]
-
-
-def _counted(z: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """How many vectors each code has in the batch, [K], and their sum, [K, d]."""
-    counts = torch.bincount(codes, minlength=size).to(z.dtype)
-    return counts, z.new_zeros(size, z.shape[1]).index_add(0, codes, z)
-
-
-def _last(z: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Assigned by index, where of equal codes the last one stays."""
-    counts = z.new_zeros(size).index_fill(0, codes, 1)
-    return counts, z.new_zeros(size, z.shape[1]).index_put((codes,), z)
-
 
 def _quotient(m: Tensor, n: Tensor) -> Tensor:
+    """m / n, and m itself where n = 0."""
     return torch.where(n[:, None] > 0, m / torch.where(n > 0, n, 1)[:, None], m)
 
 
-def _blend(old: Tensor, new: Tensor, decay: float) -> Tensor:
-    return decay * old + (1 - decay) * new
+def _naive(m: Tensor, n: Tensor) -> Tensor:
+    return m / n[:, None]
 
 
-def _ema_by(
-    counted: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] = _counted,
-    counts_by: Blend = _blend,
-    sums_by: Blend = _blend,
-    quotient: Callable[[Tensor, Tensor], Tensor] = _quotient,
-) -> Answer:
-    def update(counts: Tensor, sums: Tensor, z: Tensor, codes: Tensor, decay: float) -> Step:
-        n, s = counted(z, codes, len(counts))
-        counts, sums = counts_by(counts, n, decay), sums_by(sums, s, decay)
-        return counts, sums, quotient(sums, counts)
-
-    return update
-
-
-_update = _ema_by()
+_EMA = Formula(
+    "counts sums z codes decay",
+    held=lambda z: z.detach(),
+    n=lambda counts, codes: torch.bincount(codes, minlength=len(counts)).double(),
+    s=lambda counts, codes, held: held.new_zeros(len(counts), held.shape[1]).index_add(0, codes, held),
+    keep=lambda decay: decay,
+    take=lambda decay: 1 - decay,
+    N=lambda counts, n, keep, take: keep * counts + take * n,
+    m=lambda sums, s, keep, take: keep * sums + take * s,
+    codebook=lambda m, N: _quotient(m, N),
+    state=lambda N, m, codebook: (N, m, codebook),
+)
 
 
-def _detached(update: Answer) -> Answer:
-    return lambda counts, sums, z, codes, decay: update(counts, sums, z.detach(), codes, decay)
+def _divided(by: Callable[[Tensor, Tensor], Tensor], of: str = "m N") -> Formula:
+    """The codebook as another quotient, of the sums and counts named."""
+    return _EMA.but(codebook=named(lambda m, n: by(m, n), of))
 
 
-_ema = _detached(_update)
+def _over(denominator: Change, of: str = "m N") -> Formula:
+    """The sums divided by what is made of the counts."""
+    return _divided(lambda m, n: m / denominator(n)[:, None], of)
 
 
-def _held(*updates: Answer) -> list[Answer]:
-    """Updates through which no gradient flows back to z."""
-    return [_detached(update) for update in updates]
+def _means_of_codes(by: Callable[[Tensor, Tensor], Tensor]) -> list[Formula]:
+    """The codebook as a moving average of codes: of those of the batch, and of the new ones."""
+    return [
+        _EMA.but(codebook=lambda sums, counts, s, n, keep, take: keep * by(sums, counts) + take * by(s, n)),
+        _EMA.but(codebook=lambda sums, counts, m, N, keep, take: keep * by(sums, counts) + take * by(m, N)),
+    ]
 
 
-def _codebook_by(codebook: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, float], Tensor]) -> Answer:
-    """codebook: of counts and sums, first the old ones, then those of the batch, then the new ones, and γ."""
-
-    def update(counts: Tensor, sums: Tensor, z: Tensor, codes: Tensor, decay: float) -> Step:
-        new_counts, new_sums, _ = _update(counts, sums, z, codes, decay)
-        batch = _counted(z, codes, len(counts))
-        return new_counts, new_sums, codebook(counts, sums, *batch, new_counts, new_sums, decay)
-
-    return update
+def _moved_if_used(sums: Tensor, counts: Tensor, s: Tensor, n: Tensor, decay: float) -> Tensor:
+    """A moving average of codes, where one that the batch does not use stays as it was."""
+    old = _quotient(sums, counts)
+    return torch.where(n[:, None] > 0, decay * old + (1 - decay) * _quotient(s, n), old)
 
 
-def _used_only(counts: Tensor, sums: Tensor, z: Tensor, codes: Tensor, decay: float) -> Step:
-    new_counts, new_sums, _ = _update(counts, sums, z, codes, decay)
-    used = _counted(z, codes, len(counts))[0] > 0
-    counts, sums = torch.where(used, new_counts, counts), torch.where(used[:, None], new_sums, sums)
-    return counts, sums, _quotient(sums, counts)
-
-
-def _over(denominator: Callable[[Tensor], Tensor]) -> Answer:
-    """The sums divided by a denominator made of the counts."""
-    return _ema_by(quotient=lambda m, n: m / denominator(n)[:, None])
+def _last(counts: Tensor, codes: Tensor, held: Tensor) -> Tensor:
+    """Sums assigned by index, where of equal codes the last one stays."""
+    return held.new_zeros(len(counts), held.shape[1]).index_put((codes,), held)
 
 
 def _ema_cases(generator: Generator) -> list[Arguments]:
@@ -521,84 +676,53 @@ def _ema_cases(generator: Generator) -> list[Arguments]:
     return [*(case(*numbers) for numbers in sizes), (counts, sums, *rest), case(8, 8, 4, 30, 0.3)]
 
 
-_FADES: list[Blend] = [  # γ forgotten, 1 − γ forgotten
-    lambda old, new, decay: old + (1 - decay) * new,
-    lambda old, new, decay: decay * old + new,
-]
-
-_SMALL = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
-
 ema_update = Exercise(
     "ema_update",
-    _ema,
+    _EMA,
     _ema_cases,
     wrong(
         "a gradient flows from the averages back to z: detach z, or every step keeps the graphs of all earlier ones",
-        _update,
+        _EMA.but(held=lambda z: z),
         "γ and 1 − γ are exchanged: γ, near 1, stands before the old state",
-        *_held(lambda N, m, z, k, decay: _update(N, m, z, k, 1 - decay)),
+        _EMA.given(decay=lambda decay: 1 - decay),
         "m_k takes the sum of its vectors in the batch: you took their mean, so that their number counts twice",
-        *_held(_ema_by(lambda *batch: (_counted(*batch)[0], _quotient(*_counted(*batch)[::-1])))),
+        _EMA.but(m=lambda sums, s, n, keep, take: keep * sums + take * _quotient(s, n)),
         "your codebook is a moving average of codes, which forgets how many vectors each had: it is m_k / N_k",
-        *_held(
-            _codebook_by(
-                lambda N, m, n, s, N1, m1, decay: torch.where(
-                    n[:, None] > 0, _blend(_quotient(m, N), _quotient(s, n), decay), _quotient(m, N)
-                )
-            ),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(_quotient(m, N), _quotient(s, n), decay)),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(_quotient(m, N), _quotient(m1, N1), decay)),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(m / N[:, None], s / n[:, None], decay)),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _blend(m / N[:, None], m1 / N1[:, None], decay)),
-        ),
+        *[_EMA.but(codebook=_moved_if_used), *_means_of_codes(_quotient), *_means_of_codes(_naive)],
         "you divided by the counts of this batch: the codebook is m_k / N_k, average by average",
-        *_held(
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: m1 / n.clamp(min=1)[:, None]),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: m1 / n[:, None]),
-        ),
+        *[_over(lambda n: n.clamp(min=1), of="m n"), _divided(_naive, of="m n")],
         "γ or 1 − γ is missing, in the counts or in the sums: N ← γ N + (1 − γ) n, and likewise m",
-        *_held(
-            *[_ema_by(counts_by=fade) for fade in _FADES],
-            *[_ema_by(sums_by=fade) for fade in _FADES],
-            *[_ema_by(counts_by=fade, sums_by=fade) for fade in (*_FADES, lambda old, new, decay: old + new)],
-        ),
+        _EMA.but(N=lambda counts, n, take: counts + take * n),
+        _EMA.but(N=lambda counts, n, keep: keep * counts + n),
+        _EMA.but(m=lambda sums, s, take: sums + take * s),
+        _EMA.but(m=lambda sums, s, keep: keep * sums + s),
+        *[_EMA.but(keep=lambda: 1), _EMA.but(take=lambda: 1), _EMA.but(keep=lambda: 1, take=lambda: 1)],
         "the old state is ignored: this is k-means on the batch alone, right only at γ = 0",
-        *_held(lambda N, m, z, k, decay: _update(N, m, z, k, 0.0)),
+        _EMA.given(decay=lambda decay: 0.0),
         "your codebook takes the old counts, the old sums or both: divide the new m_k by the new N_k",
-        *_held(
-            _codebook_by(lambda N, m, *others: _quotient(m, N)),
-            _codebook_by(lambda N, m, *others: m / N[:, None]),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _quotient(m1, N)),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: m1 / N[:, None]),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _quotient(m, N1)),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: m / N1[:, None]),
-        ),
+        *[_divided(by, of) for of in ("sums counts", "m counts", "sums N") for by in (_quotient, _naive)],
         "a code with N_k = 0 was divided by 0: return m_k there",
-        *_held(_over(lambda n: n)),
+        _divided(_naive),
         "a code with N_k = 0 came out as 0, or kept its old place: return m_k there, after its step",
-        *_held(
-            _ema_by(quotient=lambda m, n: torch.where(n[:, None] > 0, _quotient(m, n), 0.0)),
-            _codebook_by(lambda N, m, n, s, N1, m1, decay: _quotient(m1, N1).where(N1[:, None] > 0, _quotient(m, N))),
-        ),
+        _EMA.but(codebook=lambda m, N: _quotient(m, N) * (N > 0)[:, None]),
+        _EMA.but(codebook=lambda m, N, sums, counts: _quotient(m, N).where(N[:, None] > 0, _quotient(sums, counts))),
         "the counts were raised to 1 before the division: averages between 0 and 1 are right as they are",
-        *_held(_over(lambda n: n.clamp(min=1))),
+        _over(partial(torch.clamp, min=1)),
         "a small constant stands in the denominator: divide by N_k itself, and where it is 0 return m_k",
-        *_held(
-            *[_over(partial(torch.add, other=e)) for e in _SMALL],
-            *[_over(partial(torch.clamp, min=e)) for e in _SMALL],
-            _over(lambda n: (n + 1e-5) / (n.sum() + 1e-5 * len(n)) * n.sum()),
-        ),
+        *[_over(partial(torch.add, other=small)) for small in SMALL[:7]],
+        *[_over(partial(torch.clamp, min=small)) for small in SMALL[:7]],
+        _over(lambda n: (n + 1e-5) / (n.sum() + 1e-5 * len(n)) * n.sum()),
         "an assignment by index keeps one vector of each code: add them all up (index_add, or a one-hot matrix)",
-        *_held(_ema_by(_last), _ema_by(lambda *batch: (_counted(*batch)[0], _last(*batch)[1]))),
+        _EMA.but(s=_last),
+        _EMA.but(s=_last, n=lambda counts, codes: torch.zeros_like(counts).index_fill(0, codes, 1)),
         "you divided by the size of the batch: n_k is a count, and the sum of its vectors a sum",
-        *_held(
-            _ema_by(lambda z, codes, size: _counted(z / len(z), codes, size)),
-            _ema_by(
-                lambda z, codes, size: (_counted(z, codes, size)[0] / len(z), _counted(z, codes, size)[1] / len(z))
-            ),
-        ),
+        _EMA.but(m=lambda sums, s, z, keep, take: keep * sums + take * s / len(z)),
+        _EMA.but(take=lambda decay, z: (1 - decay) / len(z)),
         "a code that the batch does not use must decay as well: you left its state as it was",
-        *_held(_used_only),
+        _EMA.but(
+            N=lambda counts, n, keep, take: torch.where(n > 0, keep * counts + take * n, counts),
+            m=lambda sums, s, n, keep, take: torch.where(n[:, None] > 0, keep * sums + take * s, sums),
+        ),
     ),
     results=("counts", "sums", "codebook"),
 )
