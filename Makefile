@@ -1,12 +1,13 @@
 # `make lab` and `make test` are the two commands; `make help` lists the others.
 PYTHON ?= python3
 NB ?=
+ONLY ?=
 PY := .venv/bin/python
 COURSE := $(PY) -m vae_course.course
 NBVAL := $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
 export TORCH_INDEX
 
-.PHONY: lab test quick lint unit lectures check notebooks run sheets browser bench help
+.PHONY: lab test quick lint unit lectures check notebooks run sheets devices slides prove browser bench help
 .DEFAULT_GOAL := help
 
 define timed
@@ -40,13 +41,22 @@ lectures: .venv/installed  ## every lecture and every solution through nbval
 	$(call timed,OMP_NUM_THREADS=1 $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions)
 
 check: sheets  ## check your copy of a sheet: make check NB=07, or NB=elbo
-	@$(COURSE) check "$(NB)" || true  # the lines say it; no error of make beside them
+	@$(COURSE) check "$(NB)"
 
 notebooks: .venv/installed  ## rebuild what changed in notebooks/source, and execute it if its code did
 	$(COURSE) build
 
 run: .venv/installed  ## execute one lecture and its sheet's solution: make run NB=07
 	$(COURSE) run "$(NB)"
+
+devices: .venv/installed  ## run all notebooks on pretended accelerators: like a GPU, like Apple's
+	$(PY) -m tests.devices.pretend gpu && $(PY) -m tests.devices.pretend apple
+
+slides: .venv/installed  ## write decks of slides into slides/, which need no network: make slides NB=07
+	@$(PYTHON) bootstrap.py slides >/dev/null && $(COURSE) slides $(NB)
+
+prove: .venv/installed  ## break the lines of a lecture one by one: which claims do not fall? make prove NB=07
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(COURSE) prove "$(NB)" "$(ONLY)"
 
 browser: .venv/installed  ## move every slider in a browser (needs Chromium)
 	$(PYTHON) bootstrap.py browser && $(PY) -m pytest tests/browser.py

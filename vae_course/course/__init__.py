@@ -6,6 +6,9 @@ references   names of lectures, sections and exercises, which become numbers and
 build        notebooks from their sources
 readme       the README's tables
 quick        which notebooks have to be run again
+breaks       small edits of a lecture's code, each with the claims that must fall
+prove        which claims fall when a line is broken
+slides       a deck of slides from a lecture
 lab          the student's copies of the sheets, and what is said of them
-report       one line an exercise, from what pytest says of a sheet
+failures     the line of a traceback that names the error
 """

@@ -4,6 +4,8 @@ python -m vae_course.course build       make and execute what changed, in notebo
 python -m vae_course.course run 07      execute one lecture and the solution of its sheet
 python -m vae_course.course sheets      copy each sheet once into notebooks/my-sheets
 python -m vae_course.course check 07    check your copy of a sheet, one line an exercise
+python -m vae_course.course slides 07   write a deck of slides, slides/07_….html; without a number, of every lecture
+python -m vae_course.course prove 07    break a lecture's lines, one after the other, and say which claims do not fall
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from vae_course.course import build, lab, quick, readme
+from vae_course.course import build, lab, prove, quick, readme, slides
 from vae_course.course.catalogue import catalogue
 from vae_course.course.sources import targets
 
@@ -25,6 +27,10 @@ def main() -> None:
     commands.add_parser("sheets", help="copy the sheets into my-sheets, once")
     commands.add_parser("check", help="check your copy of a sheet").add_argument("lecture")
     commands.add_parser("quick", help="run the notebooks that changed")
+    commands.add_parser("slides", help="write decks of slides").add_argument("lecture", nargs="?", default="")
+    proving = commands.add_parser("prove", help="prove that a lecture's claims can fail")
+    proving.add_argument("lecture")
+    proving.add_argument("only", nargs="?", default="", help="the breaks whose name holds this")
     arguments = parser.parse_args()
     if arguments.command == "build":
         build.build(arguments.force)
@@ -39,6 +45,10 @@ def main() -> None:
         lab.copy_sheets()
     elif arguments.command == "quick":
         sys.exit(quick.run_changed())
+    elif arguments.command == "slides":
+        slides.slides(arguments.lecture)
+    elif arguments.command == "prove":
+        sys.exit(min(prove.prove(arguments.lecture, arguments.only), 1))
     else:
         sys.exit(1 if lab.check(arguments.lecture) else 0)
 
