@@ -7,7 +7,7 @@ COURSE := $(PY) -m vae_course.course
 NBVAL := $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
 export TORCH_INDEX
 
-.PHONY: lab test quick lint unit lectures check notebooks run sheets devices slides prove browser bench help
+.PHONY: lab test quick lint unit lectures check notebooks run sheets devices slides plateau prove browser bench help
 .DEFAULT_GOAL := help
 
 define timed
@@ -54,6 +54,9 @@ devices: .venv/installed  ## run all notebooks on pretended accelerators: like a
 
 slides: .venv/installed  ## write decks of slides into slides/, which need no network: make slides NB=07
 	@$(PYTHON) bootstrap.py slides >/dev/null && $(COURSE) slides $(NB)
+
+plateau: .venv/installed  ## train a lecture's models four times as long: which claims hold? make plateau NB=07
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(COURSE) plateau "$(NB)"
 
 prove: .venv/installed  ## break the lines of a lecture one by one: which claims do not fall? make prove NB=07
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(COURSE) prove "$(NB)" "$(ONLY)"

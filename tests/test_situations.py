@@ -19,7 +19,7 @@ from vae_course.data.batches import Batches
 from vae_course.data.images import data_folder
 from vae_course.distributions.families import diagonal_normal
 from vae_course.evaluation.bounds import bits_per_dimension, mean_elbo, rate_distortion
-from vae_course.evaluation.disentanglement import factor_vae_score, mutual_information_gap
+from vae_course.evaluation.disentanglement import entropy, factor_vae_score, mutual_information, mutual_information_gap
 from vae_course.evaluation.evidence import log_evidence
 from vae_course.evaluation.features import frechet_distance
 from vae_course.evaluation.geometry import connected_share, principal_angles
@@ -154,6 +154,14 @@ def test_a_measure_refuses_numbers_that_are_not_finite(name: str, bad: float) ->
     spoilt = first.clone()
     spoilt[tuple(size - 1 for size in first.shape)] = bad
     assert "NaN or infinite numbers in 1 of" in message(lambda: measure(spoilt, *others))
+
+
+@pytest.mark.parametrize(
+    "columns", [CODES, FACTORS[:0], FACTORS[:, 0], -FACTORS], ids=["real", "none", "one", "below 0"]
+)
+def test_frequencies_are_counted_of_whole_numbers(columns: Tensor) -> None:
+    assert "whole numbers from 0" in message(lambda: entropy(columns))
+    assert "whole numbers from 0" in message(lambda: mutual_information(columns, columns))
 
 
 @pytest.mark.parametrize("name", ["factor_vae_score", "mutual_information_gap"])

@@ -5,6 +5,7 @@ python -m vae_course.course run 07      execute one lecture and the solution of 
 python -m vae_course.course sheets      copy each sheet once into notebooks/my-sheets
 python -m vae_course.course check 07    check your copy of a sheet, one line an exercise
 python -m vae_course.course slides 07   write a deck of slides, slides/07_….html; without a number, of every lecture
+python -m vae_course.course plateau 07  run a lecture with every training four times as long: which claims still hold?
 python -m vae_course.course prove 07    break a lecture's lines, one after the other, and say which claims do not fall
 """
 
@@ -27,6 +28,7 @@ def main() -> None:
     commands.add_parser("sheets", help="copy the sheets into my-sheets, once")
     commands.add_parser("check", help="check your copy of a sheet").add_argument("lecture")
     commands.add_parser("quick", help="run the notebooks that changed")
+    commands.add_parser("plateau", help="train four times as long").add_argument("lecture")
     commands.add_parser("slides", help="write decks of slides").add_argument("lecture", nargs="?", default="")
     proving = commands.add_parser("prove", help="prove that a lecture's claims can fail")
     proving.add_argument("lecture")
@@ -45,6 +47,8 @@ def main() -> None:
         lab.copy_sheets()
     elif arguments.command == "quick":
         sys.exit(quick.run_changed())
+    elif arguments.command == "plateau":
+        sys.exit(min(prove.plateau(arguments.lecture), 1))
     elif arguments.command == "slides":
         slides.slides(arguments.lecture)
     elif arguments.command == "prove":

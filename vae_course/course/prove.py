@@ -177,16 +177,12 @@ def prove(said: str, only: str = "", root: Path = ROOT) -> int:
     """
     if not hasattr(os, "fork"):
         sys.exit("This command forks processes, which this system does not do: use Linux.")
-    lecture = catalogue(root).find(said)
-    (target,) = (t for t in targets(root) if t.lecture == lecture and t.kind is Kind.LECTURE)
-    began = time.perf_counter()
+    target, began = lecture_of(said, root), time.perf_counter()
+    lecture = target.lecture
     breaks = [edit for edit in breaks_of(lecture.name, root) if only in edit.name]
-    os.environ.update(OMP_NUM_THREADS="1", MPLBACKEND="agg", VAE_COURSE_CHECKING="1", VAE_COURSE_DEVICE="cpu")
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(target.path.parent):
+    with tempfile.TemporaryDirectory() as folder:
         proof = Proof(code_of(target, root), breaks, Path(folder))
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            proof.run()
+        run_plainly(proof, target)
         verdicts = [verdict(edit, number, Path(folder)) for number, edit in enumerate(breaks)]
     for line in [*proof.untrue, *(line for _, line in verdicts)]:
         say(line)
@@ -197,6 +193,39 @@ def prove(said: str, only: str = "", root: Path = ROOT) -> int:
     troubles = len(proof.untrue) + sum(not fell for fell, _ in verdicts) + len(without)
     say(f"{lecture.stem}: {len(proof.said)} claims, {len(breaks)} breaks, {troubles} troubles, {seconds:.0f} s")
     return troubles
+
+
+def plateau(said: str, budget: float = 4.0, root: Path = ROOT) -> int:
+    """Run a lecture with every training `budget` times as long; print the claims that do not hold then; how many they are."""
+    target, began = lecture_of(said, root), time.perf_counter()
+    os.environ["VAE_COURSE_BUDGET"] = str(budget)
+    proof = Proof(code_of(target, root), [], Path())
+    run_plainly(proof, target)
+    for line in proof.untrue:
+        say(line)
+    seconds = time.perf_counter() - began
+    held = len(proof.said) - len(proof.untrue)
+    say(f"{target.lecture.stem}: {held} of {len(proof.said)} claims hold at {budget:g} × the budget, {seconds:.0f} s")
+    return len(proof.untrue)
+
+
+def lecture_of(said: str, root: Path) -> Target:
+    """The notebook of a lecture, by its number or name."""
+    lecture = catalogue(root).find(said)
+    (target,) = (t for t in targets(root) if t.lecture == lecture and t.kind is Kind.LECTURE)
+    return target
+
+
+def run_plainly(proof: Proof, target: Target) -> None:
+    """Run a lecture in this process, in its folder, silently, on one thread of the processor."""
+    os.environ.update(OMP_NUM_THREADS="1", MPLBACKEND="agg", VAE_COURSE_CHECKING="1", VAE_COURSE_DEVICE="cpu")
+    torch.set_num_threads(1)
+    with (
+        contextlib.chdir(target.path.parent),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        proof.run()
 
 
 def code_of(target: Target, root: Path = ROOT) -> list[str]:

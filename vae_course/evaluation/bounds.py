@@ -11,7 +11,7 @@ from torch import Tensor
 from vae_course.distributions.model import LatentVariableModel, part
 from vae_course.objectives.bounds import elbo
 from vae_course.processor import to_float64
-from vae_course.refusals import refuse_no_examples, refuse_unusable
+from vae_course.refusals import refuse_no_examples, refuse_no_tensor, refuse_unusable
 
 
 class RateDistortion(NamedTuple):
@@ -62,5 +62,6 @@ def bits_per_dimension(log_p: Tensor, dimensions: int, levels: int = 1) -> Tenso
         raise ValueError(
             f"bits_per_dimension was given {dimensions} dimensions and {levels} levels; both must be >= 1."
         )
+    refuse_no_tensor("bits_per_dimension", log_p)
     refuse_unusable("bits_per_dimension", log_p=log_p.flatten())
     return -(log_p / dimensions - log(levels)) / log(2)

@@ -23,6 +23,11 @@ def binned(codes: Tensor, bins: int = 20) -> Tensor:
     return (relative * bins).long().clamp(max=bins - 1)
 
 
+def _whole(columns: Tensor) -> bool:
+    """Whether these are columns of whole numbers >= 0."""
+    return columns.ndim == 2 and not columns.is_floating_point() and bool(columns.numel()) and int(columns.min()) >= 0
+
+
 def mutual_information(a: Tensor, b: Tensor) -> Tensor:
     """I(A_i; B_j) = Σ p(a, b) log [p(a, b) / (p(a) p(b))] from frequencies: int64 [n, k] and [n, l] → [k, l] nats.
 
@@ -30,8 +35,7 @@ def mutual_information(a: Tensor, b: Tensor) -> Tensor:
     (values of a − 1)(values of b − 1) / 2n where the two are independent (Miller, 1955).
     Raises ValueError unless both are whole numbers >= 0 for the same examples.
     """
-    whole = all(c.ndim == 2 and not c.is_floating_point() and c.numel() and int(c.min()) >= 0 for c in (a, b))
-    if not whole or len(a) != len(b):
+    if not (_whole(a) and _whole(b)) or len(a) != len(b):
         raise ValueError(
             f"mutual_information was given {list(a.shape)} and {list(b.shape)}: it needs whole numbers from 0, [n, k] and "
             "[n, l]; cut real codes into intervals with `binned` first."
@@ -43,7 +47,12 @@ def mutual_information(a: Tensor, b: Tensor) -> Tensor:
 
 
 def entropy(a: Tensor) -> Tensor:
-    """H = −Σ p log p of each column's frequencies: int64 [n, k] → [k] nats."""
+    """H = −Σ p log p of each column's frequencies: int64 [n, k] → [k] nats. Raises ValueError for other than whole numbers."""
+    if not _whole(a):
+        raise ValueError(
+            f"entropy was given {list(a.shape)} of type {a.dtype}: it needs whole numbers from 0, [n, k]; cut real codes into "
+            "intervals with `binned` first."
+        )
     p = _indicators(a).mean(-1)
     return -torch.xlogy(p, p).sum(-1)
 
