@@ -40,25 +40,25 @@ unit: .venv/installed  ## unit tests, and the tests of the notebooks' files
 lectures: .venv/installed  ## every lecture and every solution through nbval
 	$(call timed,OMP_NUM_THREADS=1 $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions)
 
-check: sheets  ## check your copy of a sheet: make check NB=07, or NB=elbo
+check: sheets  ## check your copy of a sheet: make check NB=00, or NB=elbo
 	@$(COURSE) check "$(NB)"
 
 notebooks: .venv/installed  ## rebuild what changed in notebooks/source, and execute it if its code did
 	$(COURSE) build
 
-run: .venv/installed  ## execute one lecture and its sheet's solution: make run NB=07
+run: .venv/installed  ## execute one lecture and its sheet's solution: make run NB=elbo
 	$(COURSE) run "$(NB)"
 
 devices: .venv/installed  ## run all notebooks on pretended accelerators: like a GPU, like Apple's
 	$(PY) -m tests.devices.pretend gpu && $(PY) -m tests.devices.pretend apple
 
-slides: .venv/installed  ## write decks of slides into slides/, which need no network: make slides NB=07
+slides: .venv/installed  ## write decks of slides into slides/, which need no network: make slides NB=elbo
 	@$(PYTHON) bootstrap.py slides >/dev/null && $(COURSE) slides $(NB)
 
-plateau: .venv/installed  ## train a lecture's models four times as long: which claims hold? make plateau NB=07
+plateau: .venv/installed  ## train a lecture's models four times as long: which claims hold? make plateau NB=elbo
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(COURSE) plateau "$(NB)"
 
-prove: .venv/installed  ## break the lines of a lecture one by one: which claims do not fall? make prove NB=07
+prove: .venv/installed  ## break the lines of a lecture one by one: which claims do not fall? make prove NB=elbo
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(COURSE) prove "$(NB)" "$(ONLY)"
 
 browser: .venv/installed  ## move every slider in a browser (needs Chromium)

@@ -14,7 +14,7 @@ from tests.right_answers.variational_autoencoder import RIGHT_ANSWERS
 from vae_course.exercises.engine import check
 from vae_course.exercises.exercise import Exercise, ExerciseError, NotDoneError
 from vae_course.exercises.parts import normal
-from vae_course.exercises.sheets import autoencoders, variational_autoencoder
+from vae_course.exercises.sheets import cleaning, variational_autoencoder
 
 KL = variational_autoencoder.kl_to_standard_normal
 
@@ -94,14 +94,19 @@ def test_an_answer_that_is_no_function_says_so() -> None:
 
 
 def test_a_mean_for_a_sum_is_named_where_no_mistake_does() -> None:
-    exercise = autoencoders.squared_error_per_image
-    bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
+    def squared_error(reconstruction: Tensor, x: Tensor) -> Tensor:
+        return (x - reconstruction).square().flatten(1).sum(-1)
+
+    def pictures(generator: torch.Generator) -> list[tuple[Tensor, ...]]:
+        return [(normal(generator, n, 1, 3, 4), normal(generator, n, 1, 3, 4)) for n in (5, 1, 2)]
+
+    bare = Exercise("squared_error", squared_error, pictures, [])
     with pytest.raises(ExerciseError, match="a mean was taken where a sum is meant"):
         check(bare, lambda reconstruction, x: (x - reconstruction).square().flatten(1).mean(-1))
     with pytest.raises(ExerciseError, match="reduced over every axis"):
         check(bare, lambda reconstruction, x: (x - reconstruction).square().mean())
     with pytest.raises(ExerciseError, match="sign is flipped"):
-        check(bare, lambda reconstruction, x: -exercise.reference(reconstruction, x))
+        check(bare, lambda reconstruction, x: -squared_error(reconstruction, x))
 
 
 def test_a_notebook_shows_the_line_and_no_traceback() -> None:
@@ -119,7 +124,7 @@ def test_printing_beside_a_right_answer_is_allowed(capsys: pytest.CaptureFixture
 
 
 def test_a_model_left_in_the_wrong_state_is_told_from_a_wrong_value() -> None:
-    exercise = autoencoders.denoising_step
+    exercise = cleaning.denoising_step
     bare = type(exercise)(exercise.name, exercise.reference, exercise.cases, [])
     with pytest.raises(ExerciseError, match="parameters afterwards are not"):
         check(bare, exercise.mistakes[4].answers[0])

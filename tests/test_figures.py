@@ -69,3 +69,27 @@ def test_columns_of_boxes_hold_every_text_inside_the_axes() -> None:
     inside = axes.get_window_extent()
     for text in axes.texts:
         assert inside.contains(*text.get_window_extent().get_points().mean(0))
+
+
+def test_spots_are_moved_apart_and_those_far_from_others_stay() -> None:
+    spots = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.01, 0.0], [0.8, 0.8]])
+    moved = figures.apart(spots, 0.1)
+    distance = torch.cdist(moved, moved).fill_diagonal_(1.0)
+    assert distance.min() > 0.1 - 1e-3
+    assert torch.equal(moved[3], spots[3])
+    assert (moved - spots).norm(dim=1).max() < 0.2
+
+
+def test_the_densest_point_lies_in_the_larger_cloud() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cloud, scattered = 0.1 * torch.randn(40, 2, generator=generator), 5 + 3 * torch.randn(40, 2, generator=generator)
+    assert figures.densest(torch.cat([scattered, cloud])).norm() < 0.3
+    assert torch.equal(figures.densest(torch.tensor([[1.0, 2.0]])), torch.tensor([1.0, 2.0]))
+
+
+def test_no_two_classes_of_a_map_hide_each_other() -> None:
+    figure, (axes,) = figures.subplots(1, 1, figsize=(5, 5))
+    figures.code_map(axes, torch.randn(400, 2), torch.arange(400) % 10, "map")
+    figure.canvas.draw()
+    places = torch.tensor([text.get_window_extent().get_points().mean(0) for text in axes.texts])
+    assert torch.cdist(places, places).fill_diagonal_(1e3).min() > 20

@@ -164,6 +164,15 @@ def test_em_is_that_of_scikit_learn(components: int, observed: int, steps: int) 
     assert ours.log_evidence[-1] == pytest.approx(theirs.score(x.numpy()), abs=1e-9)
 
 
+def test_the_weights_can_be_differentiated_by_without_a_warning() -> None:
+    weights = torch.tensor([0.3, 0.7]).double().requires_grad_()
+    with catch_warnings():
+        simplefilter("error")
+        model = NormalMixture(weights, torch.tensor([[0.0], [1.0]]).double(), torch.ones(2, 1, 1).double())
+    (gradient,) = torch.autograd.grad(model.log_evidence(torch.zeros(1, 1).double()).sum(), weights)
+    assert gradient.isfinite().all()
+
+
 def test_em_does_not_change_the_model_it_starts_from() -> None:
     model = a_mixture()
     before = {name: value.clone() for name, value in model.state_dict().items()}

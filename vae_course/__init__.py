@@ -5,7 +5,7 @@
 
 distributions   families with declared event axes; draw and divergence; a chain of two latents; the contract itself
 networks        tensors in, tensors out: perceptrons, convolutions, codebooks, the masked convolutions of a PixelCNN
-data            tensors in memory: digits, batches, corruptions, toys, sprites, tones, sensor signals, loaded beams
+data            tensors in memory: digits, batches, corruptions, toys, sprites, tones, sensor signals, network records, loaded beams
 training        fit, one loop for every algorithm; a store of weights
 objectives      the ELBO, log p(x, z), importance weights and their bound; the KL term in three pieces
 models          the three distributions of each model, and views on them that are models again

@@ -14,12 +14,60 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
-from torch.nn.functional import mse_loss
-from torch.optim import Optimizer
+from torch.nn.functional import linear, mse_loss, one_hot, silu
 
 
-def mse_loop(reconstruction: Tensor, x: Tensor) -> Tensor:
-    return torch.stack([((a - b) ** 2).sum() for a, b in zip(reconstruction, x, strict=True)])
+def class_errors_in_a_loop(reconstruction: Tensor, x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    errors = ((x - reconstruction) ** 2).flatten(1).sum(1)
+    return torch.stack([errors[labels == c].mean() for c in range(classes)])
+
+
+def class_errors_by_index(reconstruction: Tensor, x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    errors = mse_loss(reconstruction, x, reduction="none").sum(dim=(1, 2, 3))
+    total = torch.zeros(classes, dtype=errors.dtype).index_add(0, labels, errors)
+    return total / torch.bincount(labels, minlength=classes)
+
+
+def class_errors_by_numpy(reconstruction: Tensor, x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    errors = np.square(x.numpy() - reconstruction.numpy()).reshape(len(x), -1).sum(axis=1)
+    total = np.bincount(labels.numpy(), weights=errors, minlength=classes)
+    return torch.from_numpy(total / np.bincount(labels.numpy(), minlength=classes))
+
+
+class TiedByLinear(nn.Module):
+    def __init__(self, pixels: int, code: int) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(pixels, code)
+        self.bias = nn.Parameter(torch.zeros(pixels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = silu(self.encoder(x.flatten(1)))
+        return linear(code, self.encoder.weight.T, self.bias).view_as(x)
+
+
+class TiedByHand(nn.Module):
+    def __init__(self, pixels: int, code: int) -> None:
+        super().__init__()
+        self.b_out, self.b_in = nn.Parameter(torch.randn(pixels)), nn.Parameter(torch.randn(code))
+        self.w = nn.Parameter(torch.randn(code, pixels) / pixels**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.einsum("cp,bp->bc", self.w, x.reshape(len(x), -1)) + self.b_in
+        return (torch.einsum("cp,bc->bp", self.w, h * h.sigmoid()) + self.b_out).reshape(x.shape)
+
+
+class TiedInParts(nn.Module):
+    """Two linear layers, the second without a weight of its own."""
+
+    def __init__(self, pixels: int, code: int) -> None:
+        super().__init__()
+        self.flat, self.activation = nn.Flatten(), nn.SiLU()
+        self.encoder, self.decoder = nn.Linear(pixels, code), nn.Linear(code, pixels)
+        del self.decoder.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.activation(self.encoder(self.flat(x)))
+        return (code @ self.encoder.weight + self.decoder.bias).unflatten(1, x.shape[1:])
 
 
 def pca_by_eigh(x: Tensor, k: int) -> Tensor:
@@ -38,38 +86,6 @@ def pca_by_truncated_svd(x: Tensor, k: int) -> Tensor:
     u, s, v = torch.linalg.svd(x - mean, full_matrices=False)
     s = torch.where(torch.arange(len(s)) < k, s, torch.zeros_like(s))
     return u @ torch.diag(s) @ v + mean
-
-
-def step_by_the_book(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
-    optimizer.zero_grad()
-    loss = ((model(x + noise) - x) ** 2).sum((1, 2, 3))
-    loss.mean().backward()
-    optimizer.step()
-    return loss
-
-
-def step_with_closure(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
-    seen: list[Tensor] = []
-
-    def closure() -> float:
-        model.zero_grad()
-        seen.append(mse_loss(model(x + noise), x, reduction="none").flatten(1).sum(1))
-        total = seen[-1].sum() / len(x)
-        total.backward()
-        return float(total.detach())
-
-    optimizer.step(closure)
-    return seen[0].detach()
-
-
-def step_with_autograd(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
-    corrupted = torch.add(x, noise)
-    loss = (x - model(corrupted)).flatten(1).pow(2).sum(-1)
-    gradients = torch.autograd.grad(loss.mean(), list(model.parameters()))
-    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-        parameter.grad = gradient
-    optimizer.step()
-    return loss.detach()
 
 
 def draw_by_distribution(codes: Tensor, noise: Tensor) -> Tensor:
@@ -103,13 +119,17 @@ def angle_by_projectors(a: Tensor, b: Tensor) -> Tensor:
 
 
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
-    "squared_error_per_image": [
-        mse_loop,
-        lambda reconstruction, x: ((reconstruction - x) ** 2).sum(dim=(1, 2, 3)),
-        lambda reconstruction, x: mse_loss(reconstruction, x, reduction="none").flatten(1).mean(1) * x[0].numel(),
+    "error_per_class": [
+        class_errors_in_a_loop,
+        class_errors_by_index,
+        class_errors_by_numpy,
+        lambda reconstruction, x, labels, classes: (
+            (one_hot(labels, classes).T.double() @ (x - reconstruction).square().sum((1, 2, 3)))
+            / one_hot(labels, classes).sum(0)
+        ),
     ],
+    "TiedAutoencoder": [TiedByLinear, TiedByHand, TiedInParts],
     "pca_reconstruction": [pca_by_eigh, pca_by_sklearn, pca_by_truncated_svd],
-    "denoising_step": [step_by_the_book, step_with_closure, step_with_autograd],
     "draw_codes": [draw_by_distribution, draw_by_numpy, draw_in_steps],
     "largest_principal_angle": [angle_by_svd_bases, angle_by_scipy, angle_by_projectors],
 }

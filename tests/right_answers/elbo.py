@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, kl_divergence
 
@@ -33,6 +32,21 @@ def discrete_by_gap(log_joint: Tensor, q: Tensor) -> Tensor:
     log_evidence = log_joint.logsumexp(-1, keepdim=True)
     log_ratio = q.clamp(min=1e-300).log() - (log_joint - log_evidence)
     return log_evidence[:, 0] - (q * log_ratio).sum(-1)
+
+
+def above_by_loops(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    bounds = []
+    for row, log_weights in zip(log_joint, log_q, strict=True):
+        log_p = torch.logsumexp(row, 0)
+        bounds.append(
+            sum(torch.exp(value - log_p) * (value - other) for value, other in zip(row, log_weights, strict=True))
+        )
+    return torch.stack([torch.as_tensor(bound) for bound in bounds])
+
+
+def above_by_divergence(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    # log p(x) + KL(posterior || q)
+    return log_joint.logsumexp(-1) + kl_divergence(Categorical(logits=log_joint), Categorical(logits=log_q))
 
 
 def closed_form(x: Tensor, weight: Tensor, bias: Tensor, std: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -76,53 +90,6 @@ def linear_in_a_loop(x: Tensor, weight: Tensor, bias: Tensor, std: Tensor, mean:
     return torch.stack(bounds)
 
 
-def iwae_in_a_loop(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
-    bounds = [torch.logsumexp(w, dim=0) - log(k) for w in (log_joint - log_q).split(k)]
-    return torch.stack(bounds).sum(0) / len(bounds)
-
-
-def iwae_by_maximum(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
-    samples, batch = log_q.shape
-    log_w = (log_joint - log_q).view(samples // k, k, batch)
-    top = log_w.max(dim=1, keepdim=True).values.detach()
-    return (top.squeeze(1) + (log_w - top).exp().mean(1).log()).mean(0)
-
-
-def iwae_by_chunks(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
-    chunks = torch.stack((log_joint - log_q).chunk(len(log_q) // k))
-    total = chunks[:, 0]
-    for i in range(1, k):
-        total = torch.logaddexp(total, chunks[:, i])
-    return torch.mean(total - torch.tensor(float(k), dtype=total.dtype).log(), dim=0)
-
-
-def iwae_by_transpose(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
-    log_w = (log_joint - log_q).T.reshape(log_q.shape[1], -1, k)
-    return torch.logsumexp(log_w - log(k), dim=2).mean(1)
-
-
-def gap_by_numpy(log_weights: Tensor, k: int) -> Tensor:
-    w = log_weights.numpy()
-    w = np.exp(w - w.max(0))
-    return torch.from_numpy(np.var(w, axis=0, ddof=1) / np.mean(w, axis=0) ** 2 / (2 * k))
-
-
-def gap_by_log_moments(log_weights: Tensor, k: int) -> Tensor:
-    n = len(log_weights)
-    log_w = log_weights.numpy()
-    relative = n * np.exp(logsumexp(2 * log_w, axis=0) - 2 * logsumexp(log_w, axis=0)) - 1
-    return torch.from_numpy(relative * n / (n - 1) / (2 * k))
-
-
-def gap_by_loops(log_weights: Tensor, k: int) -> Tensor:
-    gaps = []
-    for column in log_weights.T:
-        w = torch.exp(column - max(column))
-        p = w.sum() / len(w)
-        gaps.append(((w - p) ** 2).sum() / (len(w) - 1) / p**2 / 2 / k)
-    return torch.stack(gaps)
-
-
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "elbo_discrete": [
         discrete_by_loops,
@@ -134,6 +101,14 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda log_joint, q: (q * (log_joint - q.log())).nan_to_num(0.0).sum(-1),
         lambda log_joint, q: (q * (log_joint - q.clamp(min=1e-8).log())).sum(-1),
         lambda log_joint, q: (q * (log_joint - (q + 1e-12).log())).sum(dim=1),
+    ],
+    "evidence_upper_bound": [
+        above_by_loops,
+        above_by_divergence,
+        lambda log_joint, log_q: torch.einsum("bk,bk->b", torch.softmax(log_joint, -1), log_joint - log_q),
+        lambda log_joint, log_q: (
+            ((log_joint.log_softmax(1)).exp() * log_joint).sum(1) - (Categorical(logits=log_joint).probs * log_q).sum(1)
+        ),
     ],
     "entropy_split": [
         lambda expected_log_joint, log_std: (
@@ -149,14 +124,4 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         ),
     ],
     "elbo_linear_gaussian": [closed_form, linear_by_distributions, linear_by_entropy, linear_in_a_loop],
-    "iwae_bound": [iwae_in_a_loop, iwae_by_maximum, iwae_by_chunks, iwae_by_transpose],
-    "predicted_gap": [
-        gap_by_numpy,
-        gap_by_log_moments,
-        gap_by_loops,
-        lambda log_weights, k: (log_weights.softmax(0) * len(log_weights)).var(0) / (2 * k),
-        lambda log_weights, k: (
-            (torch.exp(log_weights - log_weights.logsumexp(0) + log(len(log_weights))).std(0)) ** 2 / k / 2
-        ),
-    ],
 }

@@ -176,6 +176,41 @@ def em_by_numpy(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Para
     return torch.from_numpy(r.mean(0)), torch.from_numpy(new), torch.from_numpy(np.sqrt(variance))
 
 
+def completion_in_loops(x: Tensor, known: int, weight: Tensor, bias: Tensor, uniforms: Tensor) -> Tensor:
+    rows = []
+    for row, u in zip(x, uniforms, strict=True):
+        pixels = [float(value) for value in row[:known]]
+        while len(pixels) < len(row):
+            i = len(pixels)
+            logit = bias[i] + sum(weight[i, j] * pixels[j] for j in range(i))
+            pixels.append(float(u[i] < torch.sigmoid(logit)))
+        rows.append(torch.tensor(pixels, dtype=x.dtype))
+    return torch.stack(rows)
+
+
+def completion_by_masks(x: Tensor, known: int, weight: Tensor, bias: Tensor, uniforms: Tensor) -> Tensor:
+    picture = x * (torch.arange(x.shape[1]) < known)
+    for i in range(known, x.shape[1]):
+        p = torch.sigmoid(picture @ torch.tril(weight, -1).T + bias)  # of all pixels, of which one is used
+        picture = torch.where(torch.arange(x.shape[1]) == i, (uniforms < p).to(x), picture)
+    return picture
+
+
+def completion_by_logits(x: Tensor, known: int, weight: Tensor, bias: Tensor, uniforms: Tensor) -> Tensor:
+    columns = list(x[:, :known].T)
+    for i in range(known, x.shape[1]):
+        earlier = torch.stack(columns, 1) if columns else x.new_zeros(len(x), 0)
+        columns.append((torch.logit(uniforms[:, i]) < earlier @ weight[i, :i] + bias[i]).double())
+    return torch.stack(columns, 1)
+
+
+def completion_by_numpy(x: Tensor, known: int, weight: Tensor, bias: Tensor, uniforms: Tensor) -> Tensor:
+    out, w, b, u = (a.numpy().copy() for a in (x, weight, bias, uniforms))
+    for i in range(known, out.shape[1]):
+        out[:, i] = u[:, i] < scipy.special.expit(out[:, :i] @ w[i, :i] + b[i])
+    return torch.from_numpy(out)
+
+
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "sample_mixture": [mixture_in_loops, mixture_by_one_hot, mixture_by_counting, mixture_by_numpy],
     "log_evidence_monte_carlo": [
@@ -187,4 +222,5 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "posterior_on_grid": [posterior_in_a_loop, posterior_by_logsumexp, posterior_by_scipy],
     "evidence_gradient": [gradient_by_autograd, gradient_by_logsumexp, gradient_in_a_loop, gradient_by_moments],
     "em_step": [em_by_distributions, em_in_loops, em_by_second_moments, em_by_numpy],
+    "complete_picture": [completion_in_loops, completion_by_masks, completion_by_logits, completion_by_numpy],
 }

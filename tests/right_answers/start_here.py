@@ -13,10 +13,35 @@ import numpy as np
 import scipy.stats
 import torch
 from torch import Tensor
-from torch.distributions import Independent, MultivariateNormal, Normal
-from torch.nn.functional import gaussian_nll_loss
+from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.nn.functional import gaussian_nll_loss, kl_div
 
 Function = Callable[[Tensor], Tensor]
+
+
+def wasted_in_loops(p: Tensor, q: Tensor) -> Tensor:
+    rows = []
+    for i in range(len(p)):
+        total = torch.zeros(())
+        for j in range(p.shape[1]):
+            if p[i, j] > 0:
+                total = total + p[i, j] * math.log2(p[i, j] / q[i, j])
+        rows.append(total)
+    return torch.stack(rows)
+
+
+def wasted_by_scipy(p: Tensor, q: Tensor) -> Tensor:
+    return torch.from_numpy(scipy.stats.entropy(p.numpy(), q.numpy(), base=2, axis=1))
+
+
+def wasted_by_distributions(p: Tensor, q: Tensor) -> Tensor:
+    return kl_divergence(Categorical(probs=p), Categorical(probs=q)) / math.log(2)
+
+
+def wasted_by_lengths(p: Tensor, q: Tensor) -> Tensor:
+    right = torch.special.entr(p).sum(1)
+    spent = -torch.einsum("bk,bk->b", p, torch.log(q))
+    return (spent - right) / torch.log(torch.tensor(2.0))
 
 
 def density_by_distributions(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -156,6 +181,14 @@ def expectation_in_other_terms(function: Function, mean: float, std: float, nois
 
 
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
+    "bits_wasted": [
+        wasted_in_loops,
+        wasted_by_scipy,
+        wasted_by_distributions,
+        wasted_by_lengths,
+        lambda p, q: kl_div(q.log(), p, reduction="none").sum(-1) / math.log(2),
+        lambda p, q: torch.nan_to_num(p * (p / q).log2()).sum(dim=1),
+    ],
     "normal_log_density": [
         density_by_distributions,
         density_in_loops,

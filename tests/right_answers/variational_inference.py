@@ -140,6 +140,40 @@ def sweep_by_gradient(mean: Tensor, precision: Tensor, start: Tensor) -> Tensor:
     return m
 
 
+def sweep_of_two_by_sums(x: Tensor, mu_0: Tensor, lambda_0: Tensor, a_0: Tensor, b_0: Tensor, precision: Tensor) -> Any:
+    n, total, squares = len(x), x.sum(), x.square().sum()
+    m = (lambda_0 * mu_0 + total) / (lambda_0 + n)
+    v = 1 / ((lambda_0 + n) * precision)
+    second = m**2 + v  # E[μ²]
+    spread = squares - 2 * m * total + n * second + lambda_0 * (second - 2 * m * mu_0 + mu_0**2)
+    return m, v, a_0 + 0.5 * (n + 1), b_0 + 0.5 * spread
+
+
+def sweep_of_two_in_a_loop(
+    x: Tensor, mu_0: Tensor, lambda_0: Tensor, a_0: Tensor, b_0: Tensor, precision: Tensor
+) -> Any:
+    weights, values = [float(lambda_0)] + [1.0] * len(x), [float(mu_0), *x.tolist()]  # the prior as one more point
+    m = sum(w * value for w, value in zip(weights, values, strict=True)) / sum(weights)
+    v = 1 / (sum(weights) * float(precision))
+    a, b = float(a_0) + 0.5, float(b_0) + 0.5 * weights[0] * ((m - values[0]) ** 2 + v)
+    for value in values[1:]:
+        a, b = a + 0.5, b + 0.5 * ((value - m) ** 2 + v)
+    return tuple(torch.tensor(one, dtype=torch.float64) for one in (m, v, a, b))
+
+
+def sweep_of_two_by_gradients(
+    x: Tensor, mu_0: Tensor, lambda_0: Tensor, a_0: Tensor, b_0: Tensor, precision: Tensor
+) -> Any:
+    def energy(mu: Tensor) -> Tensor:  # what stands before −τ in the logarithm of the joint density, without b₀
+        return ((x - mu).square().sum() + lambda_0 * (mu - mu_0) ** 2) / 2
+
+    zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(energy(zero), zero, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope, zero)
+    m, v = -slope.detach() / curvature, 1 / (precision * curvature)
+    return m, v, a_0 + (len(x) + 1) / 2, b_0 + energy(m) + curvature * v / 2
+
+
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "excess_code_length": [
         excess_in_a_loop,
@@ -166,4 +200,5 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         mean_field_by_numpy,
     ],
     "coordinate_ascent_sweep": [sweep_in_loops, sweep_by_triangles, sweep_by_mask, sweep_by_gradient],
+    "mean_and_precision_sweep": [sweep_of_two_by_sums, sweep_of_two_in_a_loop, sweep_of_two_by_gradients],
 }

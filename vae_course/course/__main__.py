@@ -1,12 +1,12 @@
 """The commands behind the Makefile.
 
 python -m vae_course.course build       make and execute what changed, in notebooks/ and the README's tables
-python -m vae_course.course run 07      execute one lecture and the solution of its sheet
+python -m vae_course.course run 05      execute one lecture and the solution of its sheet
 python -m vae_course.course sheets      copy each sheet once into notebooks/my-sheets
-python -m vae_course.course check 07    check your copy of a sheet, one line an exercise
-python -m vae_course.course slides 07   write a deck of slides, slides/07_….html; without a number, of every lecture
-python -m vae_course.course plateau 07  run a lecture with every training four times as long: which claims still hold?
-python -m vae_course.course prove 07    break a lecture's lines, one after the other, and say which claims do not fall
+python -m vae_course.course check 05    check your copy of a sheet, one line an exercise
+python -m vae_course.course slides 05   write a deck of slides, slides/07_….html; without a number, of every lecture
+python -m vae_course.course plateau 05  run a lecture with every training four times as long: which claims still hold?
+python -m vae_course.course prove 05    break a lecture's lines, one after the other, and say which claims do not fall
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ toys             small data whose density or factors are known
 sprites          shapes with known factors
 tones            sounds with a known pitch and timbre
 signals          two sensors of a pump, with faults
+connections      records of a network, with four kinds of attack
 beams            layouts of loaded cantilevers, made by `finite_elements`
 finite_elements  plane stress and topology optimisation
 """

@@ -32,7 +32,7 @@ class NormalMixture(nn.Module):
                 f"{list(covariances.shape)}; it needs means [components, observed], weights [components] and covariances "
                 "[components, observed, observed]."
             )
-        if not bool((weights > 0).all()) or abs(float(weights.sum()) - 1) > 1e-6:
+        if not bool((weights > 0).all()) or abs(float(weights.detach().sum()) - 1) > 1e-6:
             raise ValueError(
                 f"NormalMixture was given weights {weights.tolist()}; they must be positive and add up to 1."
             )

@@ -111,14 +111,42 @@ def subplots(rows: int, columns: int, figsize: tuple[float, float]) -> tuple[Fig
 def code_map(
     axes: Axes, codes: Tensor, labels: Tensor, title: str, names: tuple[str, str] = ("code 1", "code 2")
 ) -> None:
-    """Points of the plane, coloured by class, with the class written at the median of its points."""
+    """Points of the plane, coloured by class, with the class written where its points lie densest, or close to it."""
     points, classes = codes.detach().cpu(), labels.cpu()
+    low, size = points.amin(0), (points.amax(0) - points.amin(0)).clamp(min=1e-12)
+    present = classes.unique()
+    spots = apart(torch.stack([densest((points[classes == c] - low) / size) for c in present]), 0.09)
     axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, linewidths=0, c=[CLASSES[int(c) % 10] for c in classes])
-    for c in classes.unique():
-        x, y = points[classes == c].median(0).values.tolist()
+    for c, spot in zip(present, spots, strict=True):
+        x, y = (low + spot * size).tolist()
         box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": CLASSES[int(c) % 10], "linewidth": 2}
         axes.text(x, y, str(int(c)), ha="center", va="center", fontsize=14, fontweight="bold", bbox=box)
     axes.set(title=title, xlabel=names[0], ylabel=names[1])
+
+
+def densest(points: Tensor, neighbours: int = 10) -> Tensor:
+    """The one of these points whose tenth nearest is closest: [n, 2] → [2]."""
+    distance = torch.cdist(points, points).sort(1).values
+    return points[distance[:, min(neighbours, len(points) - 1)].argmin()]
+
+
+def apart(spots: Tensor, least: float) -> Tensor:
+    """The same spots of the plane, moved until no two are closer than `least`: [k, 2] → [k, 2]."""
+    moved = spots.clone()
+    for _ in range(200):
+        away = moved[:, None] - moved  # [k, k, 2]
+        distance = away.norm(dim=-1).fill_diagonal_(least)
+        turn = 2.4 * torch.arange(len(moved), dtype=moved.dtype)[:, None]  # equal spots part in directions of their own
+        direction = torch.where(distance[..., None] > 1e-9, away, torch.cat([turn.cos(), turn.sin()], 1)[:, None])
+        push = (
+            (least - distance).clamp(min=0)[..., None]
+            * direction
+            / direction.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+        )
+        if not bool(push.any()):
+            break
+        moved = moved + 0.55 * push.sum(1)
+    return moved
 
 
 def curves(

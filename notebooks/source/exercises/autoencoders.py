@@ -17,58 +17,147 @@
 # run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check tells
 # you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64 and follow its gradients: compute in torch throughout.
+# The checks call your function with tensors in float64, and in [[:TiedAutoencoder]] follow its gradients.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
 
 # %%
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from vae_course.data.batches import Batches
 from vae_course.data.images import digits
+from vae_course.exact.principal_components import PrincipalComponents
 from vae_course.exercises.engine import check
 from vae_course.exercises.sheets import autoencoders as sheet
+from vae_course.models.autoencoder import mlp_autoencoder, squared_error
 from vae_course.notebook import figures
 from vae_course.notebook.runtime import start
+from vae_course.training.loop import adam_player, fit
 
 run = start()
 train, held_out = digits()
 
 # %% [markdown]
-# ## · One number per picture •
+# ## · Which digits are hard? •
 #
-# *5 minutes.* Write the loss of an autoencoder, $\lVert x - \hat x \rVert^2 = \sum_{\text{pixels}} (x - \hat x)^2$.
+# *8 minutes.* A mean over all pictures hides which of them are reconstructed badly. The error of a picture is
+# $\lVert x - \hat x \rVert^2$, summed over its pixels. Return its mean over the pictures of each class.
 #
-# `reconstruction`, `x`: `[batch, channels, height, width]` → `[batch]`. Use it on a batch of pictures of any size.
+# `reconstruction`, `x`: `[batch, channels, height, width]`; `labels`: int64 `[batch]`, from 0 to `classes` − 1, each of
+# which occurs; `classes`: an integer → `[classes]`, entry $c$ for class $c$.
 #
-# <details><summary>Hint 1</summary>Over which axes is the sum, and which axis stays?</details>
-# <details><summary>Hint 2</summary>The sum runs over channels, height and width: the last three axes.</details>
-# <details><summary>Hint 3</summary><code>.square()</code>, then <code>.sum(dim=(1, 2, 3))</code> or
-# <code>.flatten(1).sum(-1)</code>.</details>
+# <details><summary>Hint 1</summary>Two steps: one number per picture, then one number per class.</details>
+# <details><summary>Hint 2</summary>The classes have different numbers of pictures: what is each sum divided by?</details>
+# <details><summary>Hint 3</summary><code>errors[labels == c].mean()</code> for each class, then
+# <code>torch.stack</code>.</details>
 
 
 # %%
-def squared_error_per_image(reconstruction: Tensor, x: Tensor) -> Tensor:
+def error_per_class(reconstruction: Tensor, x: Tensor, labels: Tensor, classes: int) -> Tensor:
     ### BEGIN SOLUTION
-    return (x - reconstruction).square().sum(dim=(1, 2, 3))
+    errors = (x - reconstruction).square().sum(dim=(1, 2, 3))  # [batch]
+    return torch.stack([errors[labels == c].mean() for c in range(classes)])
     ### END SOLUTION
 
 
 # %%
-check(sheet.squared_error_per_image, squared_error_per_image)
+check(sheet.error_per_class, error_per_class)
 
 # %% [markdown]
-# See what the error calls close: the held-out digits nearest to the first one, pixel by pixel.
+# Which digits does PCA with eight numbers find hard, and how much of that is there already without any number, when all are
+# answered by the mean picture? You should see that the 1 is the easiest in both.
 
 # %%
-first = held_out.images[:1]
-errors = squared_error_per_image(first.expand_as(held_out.images), held_out.images)
-nearest = errors.argsort()[:12]
-figures.image_rows(
-    {"nearest": held_out.images[nearest]},
-    f"Smallest squared error to the first picture ({held_out.name})",
+eight = PrincipalComponents(train.images, 8)
+hard = error_per_class(eight(held_out.images), held_out.images, held_out.labels, 10)
+nothing = eight.mean.view(1, 1, 28, 28).expand_as(held_out.images)
+blank = error_per_class(nothing, held_out.images, held_out.labels, 10)
+figure, (left, right) = figures.subplots(1, 2, figsize=(12, 4.5))
+names = [f"digit {c}" for c in range(10)]
+figures.bars(
+    left,
+    dict(zip(names, hard.tolist(), strict=True)),
+    "Eight components",
+    "squared error of a digit",
 )
+figures.bars(
+    right,
+    dict(zip(names, blank.tolist(), strict=True)),
+    "The mean picture",
+    "squared error of a digit",
+)
+figure
+
+# %% [markdown]
+# *Figure: two bar charts over the ten digits. Eight components: the bar of the 1 is by far the shortest, that of the 2 the longest. The mean
+# picture: the 1 the shortest again, the 0 the longest, which eight components bring down to the middle.*
+
+# %% [markdown]
+# ## · A decoder that borrows its weights ••
+#
+# *15 minutes.* In a mirrored autoencoder the decoder has a weight matrix of the shape of the encoder's, transposed. Why not *the*
+# encoder's, transposed? Write the module: with weights $W$ `[code, pixels]`, a bias $b$ for the code and a bias $d$ for the
+# pixels,
+#
+# $$ c = \operatorname{SiLU}(W x + b), \qquad \hat x = W^\top c + d . $$
+#
+# There is one $W$, used twice: both uses send it a gradient. Nothing follows the decoder.
+#
+# `x`: `[batch, channels, height, width]`, with `pixels` numbers each → the same shape, with gradients to `x` and to the
+# weights. The check builds your module anew, gives it known weights in float64, and compares the output, the number of parameters, those
+# that a gradient reaches, and the loss after three steps of training.
+#
+# <details><summary>Hint 1</summary>How many numbers are trained in all? pixels · code + code + pixels.</details>
+# <details><summary>Hint 2</summary><code>nn.Linear(pixels, code)</code> holds W and b. Its <code>.weight</code> is an ordinary
+# parameter that you may use in <code>forward</code>; d is an <code>nn.Parameter</code> of its own.</details>
+# <details><summary>Hint 3</summary>With pictures as rows, <code>code @ self.encoder.weight</code> is the transposed map.
+# <code>.view_as(x)</code> gives the shape back.</details>
+
+
+# %%
+class TiedAutoencoder(nn.Module):
+    def __init__(self, pixels: int, code: int) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.encoder = nn.Linear(pixels, code)
+        self.bias = nn.Parameter(torch.zeros(pixels))
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        ### BEGIN SOLUTION
+        code = nn.functional.silu(self.encoder(x.flatten(1)))  # [batch, code]
+        return (code @ self.encoder.weight + self.bias).view_as(x)
+        ### END SOLUTION
+
+
+# %%
+check(sheet.TiedAutoencoder, TiedAutoencoder)
+
+# %% [markdown]
+# Half the weights: is the error worse? Your network and one with a decoder of its own, trained alike. The errors are
+# printed; look at the rows, too.
+
+# %%
+own = mlp_autoencoder(train.shape, (), 32)
+own.encoder = nn.Sequential(own.encoder, nn.SiLU())
+rows, test = {"original": held_out.images[:12]}, held_out.images
+for name, model in {"tied": TiedAutoencoder(784, 32), "own": own}.items():
+    player = adam_player(lambda x, model=model: squared_error(model(x), x), model, 3e-3)
+    fit([player], Batches(train.images, size=100), run.epochs(laptop=6))
+    with torch.no_grad():
+        rows[name] = model(test[:12])
+        error = float(squared_error(model(test), test).mean())
+    weights = sum(p.numel() for p in model.parameters())
+    print(f"{name:4s} {weights:6,} numbers trained, held-out error {error:.1f} a digit")
+figures.image_rows(rows, "Tied weights, and weights of its own: codes of 32 numbers")
+
+# %% [markdown]
+# *Figure: twelve digits above two rows of reconstructions, both blurred. Those of the network with weights of its own have grey
+# specks all over the paper, those of the tied one have not.*
+#
+# After six passes half the weights do not do worse: the decoder learns from both uses of W. Whether that lasts is another
+# question: train both longer (`VAE_COURSE_BUDGET=4`), and compare again.
 
 # %% [markdown]
 # ## · Reconstruct from principal components ••
@@ -108,58 +197,6 @@ rows = {"original": train.images[:12]}
 for k in (1, 5, 25, 100):
     rows[f"k = {k}"] = pca_reconstruction(flat, k)[:12].reshape(-1, 1, 28, 28)
 figures.image_rows(rows, "Principal components")
-
-# %% [markdown]
-# ## · A denoising step ••
-#
-# *15 minutes.* An autoencoder that is given a **noisy** picture and must return the **clean** one learns what digits
-# look like; copying does not help it. Take one training step of that kind:
-#
-# 1. the input of `model` is $x + $ `noise`; the target is the clean $x$;
-# 2. the loss is the squared error per picture ([[:squared_error_per_image]]); descend its **mean over the batch**;
-# 3. clear old gradients, compute new ones, let the `optimizer` step once;
-# 4. return the losses `[batch]` of this step, from before the parameters moved.
-#
-# `x`, `noise`: `[batch, 1, height, width]` → `[batch]`.
-#
-# <details><summary>Hint 1</summary>Three calls in this order: <code>zero_grad</code>, <code>backward</code>,
-# <code>step</code>.</details>
-# <details><summary>Hint 2</summary>What would the model learn if the noise were in the target too?</details>
-# <details><summary>Hint 3</summary><code>loss = squared_error_per_image(model(x + noise), x)</code>, and
-# <code>loss.mean().backward()</code> between the other two calls.</details>
-
-
-# %%
-def denoising_step(model: nn.Module, optimizer: Optimizer, x: Tensor, noise: Tensor) -> Tensor:
-    ### BEGIN SOLUTION
-    loss = (model(x + noise) - x).square().sum(dim=(1, 2, 3))  # [batch]
-    optimizer.zero_grad()
-    loss.mean().backward()
-    optimizer.step()
-    return loss.detach()
-    ### END SOLUTION
-
-
-# %%
-check(sheet.denoising_step, denoising_step)
-
-# %% [markdown]
-# A few seconds of such steps, and the model removes noise that it has never seen from digits that it has never seen.
-
-# %%
-from vae_course.models.autoencoder import mlp_autoencoder
-
-model = mlp_autoencoder(train.shape, hidden=(256,), code=32)
-adam = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
-for _ in range(8):
-    for index in torch.randperm(len(train)).split(100):
-        clean = train.images[index]
-        denoising_step(model, adam, clean, 0.4 * torch.randn_like(clean))
-
-noisy = held_out.images[:12] + 0.4 * torch.randn(12, 1, 28, 28)
-with torch.no_grad():
-    rows = {"clean": held_out.images[:12], "noisy": noisy, "denoised": model(noisy)}
-figures.image_rows(rows, "Held-out digits, denoised")
 
 # %% [markdown]
 # ## · Codes drawn from a normal ••
@@ -255,3 +292,10 @@ figure
 # %% [markdown]
 # **Think on.** Where the curve jumps up and falls again, the last component kept and the first one left out have nearly
 # the same variance, so that each half may choose another of the two. Why does one more component bring the angle down?
+#
+# <details><summary>An answer</summary>
+#
+# Say that components 4 and 5 vary nearly alike. Then the plane of the two is well determined, and the directions within it
+# are not: each half turns them as its sample has it. With 4 components each half keeps one direction of that plane, another
+# one, and the angle is large. With 5 both keep the whole plane, and which directions span it no longer matters.
+# </details>

@@ -17,8 +17,8 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:elbo_discrete]] to [[:iwae_bound]] follow its gradients: compute in torch
-# throughout. Every result is a torch tensor.
+# The checks call your function with tensors in float64 and follow its gradients: compute in torch throughout. Every result is a torch
+# tensor.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
 # Throughout, `log_std` is the logarithm of the **standard deviation**, and $\mathcal L$ is the ELBO in nats.
@@ -78,6 +78,59 @@ axes.axvline(joint[1] / joint.sum(), color=figures.GREEN, linestyle=":", label="
 axes.set(title="The bound touches log p(x) at the posterior", xlabel="q(z = 1)", ylabel="nats")
 axes.legend()
 figure
+
+# %% [markdown]
+# ## · A bound from above ••
+#
+# *15 minutes.* The ELBO is the mean of $\log w = \log p(x, z) - \log q(z)$ under $q$. Take the mean of the same $\log w$ under
+# the **posterior** instead, where the latent has $K$ states:
+#
+# $$ \mathcal U = \sum_z p(z|x) \bigl[ \log p(x, z) - \log q(z) \bigr] . $$
+#
+# Before you write it, show by the second derivation of the lecture on which side of $\log p(x)$ it lies, and by how much.
+#
+# `log_joint`: `[batch, K]`, $\log p(x, z)$, **not** normalised; `log_q`: `[batch, K]`, logarithms of probabilities, all above 0 →
+# `[batch]`, in nats, with a gradient to `log_joint`. Log-joints may lie at ±900.
+#
+# <details><summary>Hint 1</summary>What does p(x, z) lack to be p(z|x)? Which function of torch divides by it without
+# overflow?</details>
+# <details><summary>Hint 2</summary>In the bracket write log p(x, z) = log p(x) + log p(z|x). What is the mean of each term
+# under p(z|x)?</details>
+# <details><summary>Hint 3</summary><code>log_joint.softmax(-1)</code> is p(z|x). 𝓤 = log p(x) + KL(p(z|x) ‖ q).</details>
+
+
+# %%
+def evidence_upper_bound(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    ### BEGIN SOLUTION
+    posterior = log_joint.softmax(-1)
+    return (posterior * (log_joint - log_q)).sum(-1)
+    ### END SOLUTION
+
+
+# %%
+check(sheet.evidence_upper_bound, evidence_upper_bound)
+
+# %% [markdown]
+# The two states again, and every q but the two that rule a state out. You should see log p(x) between an arch and a bowl, which
+# touch it at the same q.
+
+# %%
+inside = second[1:-1]
+log_q = torch.stack([1 - inside, inside], dim=-1).log()
+above = evidence_upper_bound(joint.log().expand(199, 2), log_q)
+figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
+axes.plot(inside, above, "-.", color=figures.PURPLE, label="bound from above")
+axes.plot(second, bound, color=figures.BLUE, label="ELBO")
+axes.axhline(joint.sum().log(), color=figures.VERMILION, linestyle="--", label="log p(x)")
+axes.set(title="Both bounds touch log p(x) at the posterior", xlabel="q(z = 1)", ylabel="nats")
+axes.legend()
+figure
+
+# %% [markdown]
+# **Think on.** Why does nobody train on $\mathcal U$?
+#
+# <details><summary>Answer</summary>Its mean is over the posterior, which is what one lacks. Where draws from the posterior can be
+# had, by simulating z and x from the model, 𝓤 measures from above how far off a method for log p(x) is.</details>
 
 # %% [markdown]
 # ## · The entropy split ••
@@ -174,7 +227,7 @@ check(sheet.elbo_linear_gaussian, elbo_linear_gaussian)
 
 # %% [markdown]
 # Two latents whose columns $w_1$ and $w_2$ enclose an angle. The closer they are, the stronger the posterior correlates the
-# latents, which no diagonal q can follow. You should see that even the best one loses the more nats, the smaller the angle.
+# latents, which no diagonal q can follow. You should see that even the best one loses the more nats, the smaller the angle, and that at 90° it loses none.
 
 
 # %%
@@ -207,122 +260,3 @@ figures.curves(
     "nats",
 )
 figure
-
-# %% [markdown]
-# ## · The importance-weighted bound ••
-#
-# *15 minutes.* With $k$ draws the bound tightens (Burda, Grosse & Salakhutdinov, arXiv:1509.00519, eq. 8):
-#
-# $$ \mathcal L_k = \mathbb E\Bigl[ \log \frac1k \sum_{i=1}^k w_i \Bigr], \qquad w_i = \frac{p(x, z_i)}{q(z_i|x)},
-#    \quad z_i \sim q(z|x). $$
-#
-# Estimate it from many draws: every $k$ consecutive rows form a group; take the log of the mean weight **within** each
-# group, then the mean **over** the groups.
-#
-# `log_joint`, `log_q`: `[samples, batch]`, with samples a multiple of `k` → `[batch]`, in nats, with gradients to both. It
-# must be right where log weights are ±900 too, and where those of one batch differ by thousands.
-#
-# <details><summary>Hint 1</summary>Two means: one inside the logarithm, one outside. Which is which?</details>
-# <details><summary>Hint 2</summary>Reshape the log weights to [groups, k, batch]. Inside: logsumexp, and what makes a sum
-# a mean.</details>
-# <details><summary>Hint 3</summary><code>log_w.reshape(-1, k, batch).logsumexp(1) - log(k)</code>, then
-# <code>.mean(0)</code>.</details>
-
-
-# %%
-def iwae_bound(log_joint: Tensor, log_q: Tensor, k: int) -> Tensor:
-    ### BEGIN SOLUTION
-    log_weights = log_joint - log_q
-    groups = log_weights.reshape(-1, k, log_weights.shape[1])  # [groups, k, batch]
-    return (groups.logsumexp(1) - log(k)).mean(0)
-    ### END SOLUTION
-
-
-# %%
-check(sheet.iwae_bound, iwae_bound)
-
-# %% [markdown]
-# The model of [[:elbo_linear_gaussian]] at 75°, 60° and 30°, each with its best diagonal q. You should see three gaps that start at that of the
-# ELBO, k = 1, and shrink with k, the one of 30° most slowly.
-
-# %%
-counts = [2**i for i in range(11)]
-gaps = {}
-for angle in (75, 60, 30):
-    model = two_columns(angle)
-    mean, log_std = best_diagonal(model, x)
-    noise = torch.randn(2**17, 1, 2, dtype=torch.float64)
-    z = mean + log_std.exp() * noise  # [samples, batch, latent]
-    log_q = (-0.5 * noise**2 - log_std - 0.5 * log(2 * pi)).sum(-1)
-    log_joint = model.likelihood(z).log_prob(x) + model.prior().log_prob(z)
-    truth = model.log_evidence(x)
-    gaps[f"{angle}°"] = [float(truth - iwae_bound(log_joint, log_q, k)) for k in counts]
-figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
-title = "More draws close the gap, but not at one pace"
-figures.curves(axes, counts, gaps, title, "draws k", "log p(x) − bound, nats")
-axes.set_xscale("log", base=2)
-figure
-
-# %% [markdown]
-# ## · How fast the gap closes •••
-#
-# *20 minutes.* The mean of $k$ weights scatters around $p(x)$ with variance $\operatorname{Var}(w) / k$, and the logarithm is
-# concave. Its second-order expansion gives the leading term of the gap for large $k$, **where the variance is finite** (Domke &
-# Sheldon, arXiv:1808.09034, theorem 3, states what else it needs):
-#
-# $$ \log p(x) - \mathcal L_k \approx \frac{\operatorname{Var}(w)}{2 k \, p(x)^2} . $$
-#
-# Estimate it from samples: the sample variance of $w$ (with $n - 1$) for $\operatorname{Var}(w)$, the sample mean of $w$ for
-# $p(x)$.
-#
-# `log_weights`: `[samples, batch]`, $\log w$; `k`: a whole number, not bound to the number of samples → `[batch]`, in nats. It
-# must be right where log weights are ±900 too, and where those of one example differ by thousands.
-#
-# <details><summary>Hint 1</summary>What happens to the ratio Var(w) / p(x)² if all weights of an example are multiplied
-# by a constant?</details>
-# <details><summary>Hint 2</summary>Nothing. So choose the constant such that the largest weight is 1, and exp cannot
-# overflow.</details>
-# <details><summary>Hint 3</summary><code>w = (log_weights - log_weights.amax(0)).exp()</code>, then
-# <code>w.var(0)</code> and <code>w.mean(0).square()</code>.</details>
-
-
-# %%
-def predicted_gap(log_weights: Tensor, k: int) -> Tensor:
-    ### BEGIN SOLUTION
-    weights = (log_weights - log_weights.amax(0)).exp()
-    return weights.var(0) / weights.mean(0).square() / (2 * k)
-    ### END SOLUTION
-
-
-# %%
-check(sheet.predicted_gap, predicted_gap)
-
-# %% [markdown]
-# (This picture uses your answer to [[:iwae_bound]] too, and the cell of its picture.) A toy where all is known: log-normal weights $w = e^{\varepsilon - 1/2}$ have mean 1, so that $\log p(x) = 0$, and
-# variance $e - 1$. You should see the measured gap join your prediction from about k = 30 on. (The measured one adds the error
-# of the mean weight, which is 0 in expectation: that steadies it.)
-
-# %%
-log_weights = torch.randn(2**20, 1, dtype=torch.float64) - 0.5
-error = float(log_weights.exp().mean()) - 1
-measured = [
-    error - float(iwae_bound(log_weights, torch.zeros_like(log_weights), k)) for k in counts
-]
-predicted = [float(predicted_gap(log_weights, k)) for k in counts]
-figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
-figures.curves(
-    axes,
-    counts,
-    {"measured": measured, "predicted": predicted},
-    "With finite variance the gap closes like 1/k",
-    "draws k",
-    "log p(x) − bound, nats",
-)
-axes.set(xscale="log", yscale="log")
-figure
-
-# %% [markdown]
-# **Think on.** Go back to the three models of [[:iwae_bound]]. With the best diagonal q of a correlated normal posterior, the weights'
-# variance is finite only if the off-diagonal entry of the posterior's precision matrix is less than half of the diagonal ones.
-# For which of the three angles is it? What does your `predicted_gap` do where it is not, when it is given more and more
-# samples, and what would you believe of the 1/k law there?

@@ -101,8 +101,9 @@ figure
 #    \qquad z_k \sim p(z). $$
 #
 # Write it for the linear-Gaussian model $p(z) = \mathcal N(0, I)$, $p(x \mid z) = \mathcal N(x; W z + b, \sigma^2 I)$
-# (probabilistic PCA: Tipping & Bishop, 1999). The draws are the rows of `noise`, the same for the whole batch. The answer
-# must be right where every $p(x \mid z_k)$ rounds to 0 too.
+# (probabilistic PCA: Tipping & Bishop, 1999). The draws are the rows of `noise`, the same for the whole batch. The lecture
+# divided by the known $p(x)$ before it averaged. Here $p(x)$ is not known, and the answer must be right where every
+# $p(x \mid z_k)$ rounds to 0 too.
 #
 # `x`: `[batch, observed]`, `weight`: $W$, `[observed, latent]`, `bias`: `[observed]`, `std`: $\sigma$, a tensor without axes,
 # `noise`: `[K, latent]` → `[batch]`, in nats, with gradients to `weight`, `bias` and `std`.
@@ -168,8 +169,8 @@ figure
 #
 # $$ p(z_i \mid x) = \frac{p(x \mid z_i)\, p(z_i)}{\Delta \sum_j p(x \mid z_j)\, p(z_j)} . $$
 #
-# The result is a **density**: it sums to $1/\Delta$, not to 1. Logarithms come in, and they may lie near −2000, or be −∞
-# where the prior is 0.
+# The result is a **density**: it sums to $1/\Delta$, not to 1. The lecture divided products by their sum. That gives 0/0 where
+# all products round to 0: here logarithms come in, and they may lie near −2000, or be −∞ where the prior is 0.
 #
 # `log_prior`: `[points]`, `log_likelihood`: `[batch, points]`, `spacing`: $\Delta$, a float → `[batch, points]`.
 #
@@ -280,14 +281,15 @@ figure
 # %% [markdown]
 # ## · One step of EM •••
 #
-# *25 minutes.* Expectation-maximisation needs no step size. With the responsibilities $r_{ik}$ held fixed, it goes at once
-# to the parameters that maximise $\mathbb E_{p(z|x)}[\log p_\theta(x, z)]$. For $K$ round normals in $d$ dimensions, each
-# with its own $\sigma_k$ (compare Bishop, 2006, section 9.2.2, where covariances are full):
+# *30 minutes.* Expectation-maximisation needs no step size. With the responsibilities $r_{ik}$ held fixed, it goes at once
+# to the parameters that maximise $\mathbb E_{p(z|x)}[\log p_\theta(x, z)]$. The lecture derived them for components with a
+# covariance each. Here the $K$ components are **round**, in $d$ dimensions, each with its own $\sigma_k$:
 #
-# $$ N_k = \sum_{i=1}^n r_{ik}, \qquad \pi_k = \frac{N_k}{n}, \qquad \mu_k = \frac1{N_k} \sum_i r_{ik} x_i, \qquad
-#    \sigma_k^2 = \frac1{d\, N_k} \sum_i r_{ik} \lVert x_i - \mu_k \rVert^2, $$
+# $$ Q = \sum_i \sum_k r_{ik} \Bigl[ \log \pi_k - d \log \sigma_k - \frac{\lVert x_i - \mu_k \rVert^2}{2 \sigma_k^2} \Bigr]
+#        + \text{constant}. $$
 #
-# with the **new** $\mu_k$ in $\sigma_k$. The $r_{ik}$ come from the old parameters, as in [[:evidence_gradient]]; but now the $\sigma_k$
+# Derive the maximiser with pencil and paper: first $\pi$ under $\sum_k \pi_k = 1$, then $\mu_k$, then $\sigma_k$ at the **new**
+# $\mu_k$. Write it as code. The $r_{ik}$ come from the old parameters, as in [[:evidence_gradient]]; but now the $\sigma_k$
 # differ, and so do the normalising constants of the components.
 #
 # `x`: `[n, d]`, `weights`: `[K]`, `means`: `[K, d]`, `stds`: `[K]` → the new weights `[K]`, means `[K, d]` and standard
@@ -296,7 +298,7 @@ figure
 # <details><summary>Hint 1</summary>What does log N(x; μ, σ²I) in d dimensions hold that depends on k, besides the
 # distance?</details>
 # <details><summary>Hint 2</summary>The term is −d log σ_k. Then softmax over the components, and three weighted
-# averages.</details>
+# averages. For σ, set the derivative of Q to 0: −d N/σ + Σ r ‖x − μ‖²/σ³, with N = Σ r.</details>
 # <details><summary>Hint 3</summary><code>r.T @ x / count[:, None]</code> are the new means; ‖x − μ‖² about <em>these</em>
 # is [n, K], weighted by r, summed over the points, divided by d·count. Take the root.</details>
 
@@ -354,3 +356,78 @@ figure
 # %% [markdown]
 # **Think on.** Put one mean exactly on a data point and let its $\sigma_k$ go to 0. What happens to $\log p(x)$? Which of
 # the values that EM can reach would you then call the best?
+#
+# <details><summary>Answer</summary>At that point the component's density is proportional to σ⁻ᵈ and grows without bound; every other
+# point keeps a positive density from the other components. So log p(x) has no maximum, and "the highest" means nothing. One
+# takes the best of the ends where every σ stays away from 0: a good local maximum.</details>
+
+# %% [markdown]
+# ## · Complete a picture ••
+#
+# *20 minutes.* The fully visible sigmoid belief net draws pixel by pixel: pixel $i$ is 1 with the probability
+#
+# $$ p(x_i = 1 \mid x_0, \dots, x_{i-1}) = \operatorname{sigmoid}\Bigl(b_i + \sum_{j < i} W_{ij}\, x_j\Bigr) . $$
+#
+# So it can go on from a picture of which the first pixels are known. Keep the first `known` pixels of each row of `x`; draw
+# each later one from its conditional: 1 where its uniform is **below** the probability, else 0. What `x` holds at and after
+# `known` does not count, and of $W$ only what stands below its diagonal.
+#
+# `x`: `[n, size]` of 0 and 1, `known`: a whole number from 0 to size, `weight`: $W$, `[size, size]`, `bias`: `[size]`,
+# `uniforms`: `[n, size]` → `[n, size]` of 0 and 1, a new tensor of the same number type.
+#
+# <details><summary>Hint 1</summary>Can all pixels be drawn at once? What does the last one need?</details>
+# <details><summary>Hint 2</summary>A loop over the pixels from known on, in a copy of x. For pixel i, which part of row i of W
+# meets which part of the picture?</details>
+# <details><summary>Hint 3</summary><code>(out[:, :i] @ weight[i, :i] + bias[i]).sigmoid()</code> is the
+# probability.</details>
+
+
+# %%
+def complete_picture(
+    x: Tensor, known: int, weight: Tensor, bias: Tensor, uniforms: Tensor
+) -> Tensor:
+    ### BEGIN SOLUTION
+    out = x.clone()
+    for i in range(known, x.shape[1]):
+        p = (out[:, :i] @ weight[i, :i] + bias[i]).sigmoid()
+        out[:, i] = (uniforms[:, i] < p).to(x.dtype)
+    return out
+    ### END SOLUTION
+
+
+# %%
+check(sheet.complete_picture, complete_picture)
+
+# %% [markdown]
+# A net is trained on the 8×8 digits of scikit-learn, made binary. It is given the upper half of a digit that it has not
+# seen, and goes on four times. You should see four lower halves that fit the upper one, more or less.
+
+# %%
+from vae_course.data.images import digits_8x8
+
+pictures = (digits_8x8().images.flatten(1) > 0.5).float()
+train, test = pictures[:1500], pictures[1500:1508]
+weight = torch.zeros(64, 64, requires_grad=True)
+bias = torch.zeros(64, requires_grad=True)
+adam = torch.optim.Adam([weight, bias], lr=0.05)
+for _ in range(run.epochs(laptop=200)):
+    logits = train @ weight.tril(-1).T + bias
+    fit = torch.nn.functional.binary_cross_entropy_with_logits(logits, train, reduction="sum")
+    loss = fit / len(train) + 1e-3 * weight.square().sum()
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+# %%
+with torch.no_grad():
+    drawn = [complete_picture(test, 32, weight, bias, torch.rand(8, 64)) for _ in range(4)]
+rows = {"true": test} | {f"completion {i + 1}": picture for i, picture in enumerate(drawn)}
+shown = {name: row.unflatten(1, (1, 8, 8)) for name, row in rows.items()}
+figures.image_rows(shown, "The upper half is given, the lower half is drawn")
+
+# %% [markdown]
+# **Think on.** Now the *lower* half is known. Why can you not draw the upper half in the same way?
+#
+# <details><summary>Answer</summary>The first pixels' conditionals see no later pixel. The upper half given the lower one is
+# p(upper) p(lower | upper) / p(lower): Bayes' rule, with a sum over all 2³² upper halves in the denominator. Here the upper
+# half plays the part of a latent, and the posterior is as hard as ever.</details>

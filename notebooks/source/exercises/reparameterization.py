@@ -377,3 +377,8 @@ figure
 # **Think on.** The path derivative does not always vary less. Write both gradients by μ for a standard normal target, as functions of
 # μ, σ and ε. For which σ has the full gradient the smaller variance? So what does leaving out a term of mean 0 do in general,
 # and why does it help most at the end of training, when q can come close to the posterior?
+#
+# <details><summary>Answer</summary>The full gradient is −(μ + σε), with the variance σ². Without its part −ε/σ, minus the score, it is −(μ + σε) + ε/σ, with the variance
+# (1/σ − σ)². The full one varies less where σ² &lt; |1 − σ²|, that is, for σ below 1/√2. Leaving out a term of mean 0 is to subtract a control
+# variate with the coefficient 1: it helps where the covariance of that term with the full gradient is more than half of the term's variance. At
+# q = p̃ the full gradient <em>is</em> minus the score, and nothing is left.</details>

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from vae_course.data.images import digits_8x8
 from vae_course.exercises.engine import check
 from vae_course.exercises.sheets import start_here as sheet
 from vae_course.notebook import figures
@@ -41,6 +42,65 @@ from vae_course.notebook.runtime import start
 
 run = start()
 generator = torch.Generator().manual_seed(0)
+
+# %% [markdown]
+# ## · What a wrong table costs •
+#
+# *8 minutes.* A code made for the distribution q spends $-\log_2 q(i)$ bits on outcome $i$. The outcomes come from p, for which a
+# code of $-\log_2 p(i)$ bits could have been made. How many bits per outcome does the wrong table waste, on average?
+#
+# $$ \sum_i p(i) \, \bigl[ \log_2 p(i) - \log_2 q(i) \bigr] $$
+#
+# This is a KL divergence, in bits; you will meet it in every lecture from [[latent_variable_models]] on. An outcome with $p(i) = 0$ never comes and
+# costs nothing; q is positive everywhere, and may be as small as $10^{-13}$, so add no small constant to it.
+#
+# `p`, `q`: `[batch, k]`, each row sums to 1 → `[batch]`, in bits.
+#
+# <details><summary>Hint 1</summary>Every outcome counts as often as it comes. Which of p and q says how often that is?</details>
+# <details><summary>Hint 2</summary>The bracket has a value for each i, [batch, k]; the sum runs over the last axis. A tensor has
+# <code>.log2()</code>.</details>
+# <details><summary>Hint 3</summary>0 times minus infinity is NaN. <code>torch.special.xlogy(p, p)</code> is p log p, with 0 at p = 0,
+# in nats; what turns nats into bits?</details>
+
+
+# %%
+def bits_wasted(p: Tensor, q: Tensor) -> Tensor:
+    ### BEGIN SOLUTION
+    nats = torch.special.xlogy(p, p) - p * q.log()  # [batch, k]
+    return nats.sum(-1) / log(2)
+    ### END SOLUTION
+
+
+# %%
+check(sheet.bits_wasted, bits_wasted)
+
+# %% [markdown]
+# For each digit from 0 to 9 a table of the frequencies of its pixels. Write the digits of one class with the table of another. You should see
+# nothing wasted on the diagonal, and the waste of a by b's table near that of b by a's table, but not equal to it.
+
+# %%
+digits = digits_8x8()
+level = (digits.images.flatten(1) * 16).round().long()
+counts = torch.nn.functional.one_hot(level, 17).double() + 0.01  # [n, 64, 17]
+tables = torch.stack([counts[digits.labels == c].mean(0) for c in range(10)])
+tables = tables / tables.sum(-1, keepdim=True)  # [10, 64, 17]
+wasted = torch.tensor([[float(bits_wasted(a, b).sum()) for b in tables] for a in tables])
+figure, (axes,) = figures.subplots(1, 1, figsize=(7.5, 6))
+shown = axes.imshow(wasted, cmap="viridis")
+figure.colorbar(shown, label="bits wasted on a digit")
+axes.set(
+    title="Another digit's table is a bad code",
+    xlabel="the table's digit",
+    ylabel="the digit written",
+    xticks=range(10),
+    yticks=range(10),
+)
+axes.grid(False)
+figure
+
+# %% [markdown]
+# *Figure: a square of ten by ten cells. The diagonal is dark, nothing wasted. Brightest are a 1 or a 2 written with the table of
+# the 0, nearly 70 bits; darkest beside the diagonal are pairs such as 3 and 9, about 20.*
 
 # %% [markdown]
 # ## · A log-density by hand •
@@ -250,3 +310,10 @@ figure
 # **Think on.** For $x \sim \mathcal N(0, 3^2)$ the expectation of $e^x$ is $e^{4.5} \approx 90$. Estimate it with your function and 1,000 samples,
 # some twenty times. About seven in ten come out too low, and half of all by more than a standard error, where one in six would be
 # usual. Which draws would have to occur, and how often do they?
+#
+# <details><summary>An answer</summary>
+#
+# $e^x \, \mathcal N(x; 0, 3^2)$ is $e^{4.5}$ times the density of $\mathcal N(9, 3^2)$: complete the square. So half of the expectation comes from draws
+# above 9, three standard deviations up. They have the probability 0.0013: in 1,000 draws there are about one or two, often none. Where none
+# occurs, the estimate is too low *and* the values look alike, so that the standard error is too small as well.
+# </details>

@@ -330,5 +330,84 @@ for axes, correlation in zip(panels, (0.7, 0.95), strict=True):
 figure
 
 # %% [markdown]
-# **Think on.** Each sweep moves $m_2$ towards $\mu_2$ by a fixed factor. Which one, in terms of the correlation? Would
-# updating both coordinates at once, from the old values, be faster or slower?
+# **Think on.** Each sweep after the first moves $m_2$ towards $\mu_2$ by a fixed factor. Which one, in terms of the correlation $\rho$? Would
+# updating both coordinates at once, from the old values, be faster or slower? And with three coordinates?
+#
+# <details><summary>Answer</summary>A sweep multiplies the distance by (−Λ₁₂/Λ₁₁)(−Λ₁₂/Λ₂₂) = ρ². Updating both at once
+# exchanges the two distances, times −Λ₁₂/Λ₁₁ and −Λ₁₂/Λ₂₂: two such updates multiply each by ρ², so one of them does
+# by |ρ| what a sweep does by ρ², and twice as many are needed. With three coordinates it need not even end: for
+# Λ_ii = 1 and Λ_ij = 0.6 the vector (1, 1, 1) is multiplied by −2 · 0.6 = −1.2 at each such update, while sweeps never raise
+# the divergence.</details>
+
+# %% [markdown]
+# ## · A mean and a precision •••
+#
+# *25 minutes.* A normal whose mean $\mu$ and precision $\tau = 1 / \sigma^2$ are both unknown (Bishop, 2006, section 10.1.3):
+#
+# $$ \tau \sim \text{Gamma}(a_0, b_0), \qquad \mu \mid \tau \sim \mathcal N\bigl(\mu_0, (\lambda_0 \tau)^{-1}\bigr), \qquad
+#    x_1, \dots, x_n \mid \mu, \tau \sim \mathcal N(\mu, \tau^{-1}) , $$
+#
+# with $\log \text{Gamma}(\tau; a, b) = (a - 1) \log \tau - b\, \tau + \text{const}$ and mean $a / b$. Let
+# $q(\mu, \tau) = q(\mu)\, q(\tau)$. Derive both updates from $\log q_i = \mathbb E_{q_{-i}}[\log p] + \text{const}$; $q(\mu)$ comes out
+# normal, $\mathcal N(m, v)$, $q(\tau)$ comes out as $\text{Gamma}(a, b)$. Then make one sweep: $q(\mu)$ first, from the given
+# $\mathbb E[\tau]$, then $q(\tau)$ with the new $q(\mu)$.
+#
+# `x`: `[n]`; `mu_0`, `lambda_0`, `a_0`, `b_0`, and `precision`, which is $\mathbb E[\tau]$ before the sweep: tensors without axes
+# → $m$, $v$ (a variance), $a$, $b$, four tensors without axes.
+#
+# <details><summary>Hint 1</summary>Write log p(x, μ, τ) and mark what holds μ, then what holds log τ (how many halves of it
+# are there?), then what holds τ.</details>
+# <details><summary>Hint 2</summary>As a function of μ it is −E[τ]/2 · (Σ (x_i − μ)² + λ₀ (μ − μ₀)²): μ₀ is like λ₀ more
+# points. The density of μ given τ holds √τ, as each point's does.</details>
+# <details><summary>Hint 3</summary>b is b₀ plus half the expectation of the bracket of hint 2, and E[(x_i − μ)²] =
+# (x_i − m)² + v.</details>
+
+
+# %%
+def mean_and_precision_sweep(
+    x: Tensor, mu_0: Tensor, lambda_0: Tensor, a_0: Tensor, b_0: Tensor, precision: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ### BEGIN SOLUTION
+    n = len(x)
+    m = (lambda_0 * mu_0 + x.sum()) / (lambda_0 + n)
+    v = 1 / ((lambda_0 + n) * precision)
+    squares = ((x - m) ** 2 + v).sum() + lambda_0 * ((m - mu_0) ** 2 + v)
+    return m, v, a_0 + (n + 1) / 2, b_0 + squares / 2
+    ### END SOLUTION
+
+
+# %%
+check(sheet.mean_and_precision_sweep, mean_and_precision_sweep)
+
+# %% [markdown]
+# Here the posterior is known: $\tau$ has the density $\text{Gamma}(a_n, b_n)$ with $a_n = a_0 + \frac n2$. You should see
+# $\mathbb E[\tau]$ settle on the posterior's own mean from both starts: the mean is exact, as for a normal target. The variances are too
+# small: that of $\mu$ by the factor $(a_n - 1) / a_n$, that of $\tau$ by $a_n / (a_n + \frac12)$.
+
+# %%
+n, draws = 8, 2 + 0.5 * torch.randn(8, dtype=torch.float64)
+prior = [torch.tensor(one, dtype=torch.float64) for one in (0.0, 0.1, 1.0, 1.0)]
+mu_0, lambda_0, a_0, b_0 = prior
+lines = {}
+for begin in (0.1, 10.0):
+    path = [torch.tensor(begin, dtype=torch.float64)]
+    for _ in range(7):
+        m, v, a, b = mean_and_precision_sweep(draws, *prior, path[-1])
+        path.append(a / b)
+    lines[f"from {begin:g}"] = torch.stack(path)
+about = draws - draws.mean()
+b_n = b_0 + (about @ about + lambda_0 * n * (draws.mean() - mu_0) ** 2 / (lambda_0 + n)) / 2
+lines["of the posterior"] = ((a_0 + n / 2) / b_n).expand(8)
+figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
+figures.curves(
+    axes, range(8), lines, "Both starts settle on the posterior's mean", "sweep", "mean of τ"
+)
+axes.set_yscale("log")
+figure
+
+# %% [markdown]
+# **Think on.** Where the sweeps rest, $v = \frac{b}{a (\lambda_0 + n)}$. Why is $\frac ab$ exact there?
+#
+# <details><summary>Answer</summary>In b the terms with v add up to (λ₀ + n) v / 2 = b / (2a). So b (1 − 1/(2a)) = b_n, and
+# a − ½ = a_n: dividing, a / b = a_n / b_n. For the same reason v = b_n / (a_n (λ₀ + n)), where the posterior's variance
+# of μ is b_n / ((a_n − 1) (λ₀ + n)): q(μ) does not know that τ is uncertain.</details>

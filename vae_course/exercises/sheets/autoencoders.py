@@ -1,87 +1,219 @@
-"""The sheet on autoencoders: errors, principal components, a training step, codes drawn at random, subspaces."""
+"""The sheet on autoencoders: errors of classes, tied weights, principal components, codes drawn at random, subspaces."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, linalg, nn
-from torch.nn.functional import binary_cross_entropy
-from torch.nn.functional import binary_cross_entropy_with_logits as logistic_cross_entropy
-from torch.optim import SGD, Optimizer
+from torch.nn.functional import gelu, one_hot, silu
 
-from vae_course.exercises.exercise import Arguments, Exercise, wrong
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
+from vae_course.exercises.modules import RESULTS, behaviour
 from vae_course.exercises.parts import Formula, Step, named, normal, uniform
 from vae_course.exercises.slips import SMALL
 
-# 1. ‖x − x̂‖², one number per picture
+# 1. the mean of ‖x − x̂‖² over the pictures of each class
 
 
 def _summed(per_pixel: Tensor) -> Tensor:
     return per_pixel.flatten(1).sum(-1)
 
 
-_difference = Formula("reconstruction x", difference=lambda reconstruction, x: x - reconstruction)
-_squares = _difference.but(squares=lambda difference: difference.square())
-_squared_error = _squares.but(error=lambda squares: _summed(squares))
+_per_class = Formula(
+    "reconstruction x labels classes",
+    difference=lambda reconstruction, x: x - reconstruction,
+    squares=lambda difference: difference.square(),
+    each=lambda squares: _summed(squares),
+    member=lambda labels, classes: one_hot(labels, classes).double(),  # [batch, classes]
+    total=lambda each, member: each @ member,
+    count=lambda member: member.sum(0),
+    error=lambda total, count: total / count,
+)
 
 
-def _squared_error_cases(generator: Generator) -> list[Arguments]:
-    def case(*shape: int, away: float = 0.0) -> Arguments:
-        """away: how far a reconstruction may lie beyond [0, 1]."""
-        within = uniform(generator, *shape)
-        return (within + away * (2 * within - 1)).requires_grad_(), uniform(generator, *shape)
+def _class_cases(generator: Generator) -> list[Arguments]:
+    def case(classes: int, more: int, *shape: int, away: float = 0.0) -> Arguments:
+        """more: pictures beyond one of each class; away: how far a reconstruction may lie beyond [0, 1]."""
+        labels = torch.cat([torch.arange(classes), torch.randint(classes, (more,), generator=generator)])
+        labels = torch.cat([labels, labels[-1:]])[torch.randperm(classes + more + 1, generator=generator)]
+        within = uniform(generator, len(labels), *shape)
+        return within + away * (2 * within - 1), uniform(generator, len(labels), *shape), labels, classes
 
-    return [case(4, 1, 3, 5), case(1, 1, 2, 2), case(3, 3, 2, 4), case(2, 1, 28, 28, away=1.0)]
+    return [case(3, 3, 1, 3, 5), case(2, 0, 1, 2, 2), case(4, 9, 3, 2, 4), case(10, 12, 1, 8, 8, away=1.0)]
 
 
-squared_error_per_image = Exercise(
-    "squared_error_per_image",
-    _squared_error,
-    _squared_error_cases,
+error_per_class = Exercise(
+    "error_per_class",
+    _per_class,
+    _class_cases,
     wrong(
         "you subtracted the squares: subtract first, then square the difference",
-        _squared_error.but(squares=lambda reconstruction, x: x.square() - reconstruction.square()),
-        "you averaged over pixels: ‖x − x̂‖² is their sum",
-        *(_squares.then(partial(torch.mean, dim=d)) for d in ((1, 2, 3), -1, 1, (2, 3))),
-        *map(_squares.then, (lambda s: s.mean((2, 3)).sum(1), lambda s: s.mean(1).sum((1, 2)))),
-        "you averaged over everything (nn.MSELoss does that): return one sum per picture",
-        _squares.then(torch.mean),
-        "you summed over the batch too: return one number per picture",
-        _squares.then(torch.sum),
-        "you averaged over the batch: return one number per picture; the training step takes the mean",
-        _squared_error.then(torch.mean),
-        "you summed over the last axis only: a picture has three, channels, height and width",
-        _squares.then(lambda squares: squares.sum(-1)),
-        "you summed over height and width only: channels are pixels too",
-        _squares.then(lambda squares: squares.sum((2, 3))),
-        "you summed over other axes than the three of a picture: channels, height and width, all but axis 0",
-        *(_squares.then(partial(torch.sum, dim=d)) for d in (0, 1, 2, (0, 1), (0, 2, 3), (0, 1, 2), (1, 2), (1, 3))),
+        _per_class.but(squares=lambda reconstruction, x: x.square() - reconstruction.square()),
+        "you averaged over the pixels: the error of a picture is their sum",
+        *_per_class.each(
+            each=[lambda squares: squares.mean((1, 2, 3)), lambda squares: squares.flatten(2).mean(2).sum(1)]
+        ),
+        _per_class.but(each=lambda squares: squares.mean(1).sum((1, 2))),
         "you summed first and squared then: errors of opposite sign cancel",
-        _difference.then(lambda difference: _summed(difference).square()),
+        _per_class.but(each=lambda difference: _summed(difference).square()),
         "these are absolute errors, not squared ones",
-        _difference.then(lambda difference: _summed(difference.abs())),
+        _per_class.but(squares=lambda difference: difference.abs()),
         "you did not square: errors of opposite sign cancel",
-        *map(_difference.then, (_summed, lambda d: _summed(-d), lambda d: _summed(2 * d))),
-        "you did not sum over the pixels of a picture",
-        _squares,
-        "you took the square root: this is ‖x − x̂‖, not its square",
-        *map(_squared_error.then, (torch.sqrt, lambda error: error.sum().sqrt())),
+        *_per_class.each(squares=[lambda difference: difference, lambda difference: -difference]),
+        "you took the square root: ‖x − x̂‖² is asked for, not ‖x − x̂‖, nor the root of its mean",
+        _per_class.but(each=lambda squares: _summed(squares).sqrt()),
+        _per_class.then(torch.sqrt),
         "there is a ½ too much: it belongs to the Gaussian log-density, not to the squared error",
-        _squared_error.then(lambda error: 0.5 * error),
+        _per_class.then(lambda error: 0.5 * error),
         "the reconstruction was kept within [0, 1], by a clamp or a sigmoid: compare it as it is",
-        *(_squared_error.given(reconstruction=change) for change in (lambda r: r.clamp(0, 1), torch.sigmoid)),
-        "this is the cross-entropy of pixels taken for probabilities: sum the squared differences",
-        *(partial(binary_cross_entropy, reduction=reduction) for reduction in ("mean", "sum")),
-        lambda reconstruction, x: _summed(binary_cross_entropy(reconstruction, x, reduction="none")),
-        lambda reconstruction, x: _summed(logistic_cross_entropy(reconstruction, x, reduction="none")),
-        "every picture was compared with every other: subtract x from the reconstruction as it is, without a new axis",
-        lambda reconstruction, x: torch.cdist(reconstruction.flatten(1), x.flatten(1)).square(),
+        *(_per_class.given(reconstruction=change) for change in (lambda r: r.clamp(0, 1), torch.sigmoid)),
+        "these are sums over the pictures of a class: divide each by the number of its pictures",
+        _per_class.but(error=lambda total: total),
+        "you divided by the number of all pictures: each class has a number of its own",
+        _per_class.but(error=lambda total, labels: total / len(labels)),
+        "you divided by the number of classes: divide by the number of pictures of each class",
+        _per_class.but(error=lambda total, classes: total / classes),
+        "you divided by one more than the number of pictures, so that no class is empty: here none is",
+        *_per_class.each(
+            error=[lambda total, count: total / (count + 1), lambda total, count: total / (count - 1).clamp(1)]
+        ),
+        "every class got the mean over all pictures: take the pictures of one class at a time",
+        _per_class.but(error=lambda each, classes: each.mean().expand(classes)),
+        "this is the error between two mean pictures of a class: first the error of each picture, then the mean",
+        _per_class.but(
+            error=lambda difference, member, count: (member.T @ difference.flatten(1) / count[:, None]).square().sum(1)
+        ),
+        "the classes stand in a wrong order: entry c belongs to class c, counted from 0",
+        *[_per_class.then(partial(torch.roll, shifts=shift)) for shift in (1, -1)],
+        _per_class.then(partial(torch.flip, dims=(0,))),
+        "the errors were sorted: entry c belongs to class c",
+        _per_class.then(lambda error: error.sort().values),
+        _per_class.then(lambda error: error.sort(descending=True).values),
+        "this is one number for each picture: return one for each class, [classes]",
+        _per_class.but(error=lambda each: each),
+        "each picture has the error of its class here: return one number for each class, [classes]",
+        _per_class.but(error=lambda total, count, labels: (total / count)[labels]),
+        "this is the median of a class, or its largest error: take the mean",
+        *[
+            _per_class.but(
+                error=named(
+                    lambda e, y, c, of=of: torch.stack([of(e[y == k]) for k in range(c)]), "each labels classes"
+                )
+            )
+            for of in (torch.max, torch.min, torch.median)
+        ],
+        "the errors were divided by their sum: return them as they are",
+        _per_class.then(lambda error: error / error.sum()),
+        "this counts the pictures of each class: weight each with its error",
+        _per_class.but(error=lambda count: count),
     ),
 )
 
 
-# 2. reconstruction from the first k principal components
+# 2. an autoencoder whose decoder uses the encoder's weights again
+
+_TIED = Formula(
+    "x weight bias offset other",
+    flat=lambda x: x.flatten(1),
+    linear=lambda flat, weight, bias: flat @ weight.T + bias,
+    code=lambda linear: silu(linear),
+    back=lambda weight: weight,  # [code, pixels], transposed by standing on the right
+    decoded=lambda code, back, offset: code @ back + offset,
+    result=lambda decoded, x: decoded.view_as(x),
+)
+
+
+def _tied(result: Answer = _TIED, parameters: str = "bias offset", frozen: bool = False) -> type[nn.Module]:
+    """parameters: those beside the weight; frozen: whether the weight is not trained."""
+
+    class Tied(nn.Module):
+        def __init__(self, pixels: int, code: int) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(code, pixels), requires_grad=not frozen)
+            shapes = {"bias": (code,), "offset": (pixels,), "other": (pixels, code)}
+            for name, shape in shapes.items():
+                self.register_parameter(name, nn.Parameter(torch.zeros(shape)) if name in parameters else None)
+
+        def forward(self, x: Tensor) -> Any:
+            bias, offset = (0.0 if p is None else p for p in (self.bias, self.offset))
+            return result(x, self.weight, bias, offset, self.other)
+
+    return Tied
+
+
+def _tied_with(**steps: Sequence[Step]) -> list[type[nn.Module]]:
+    return [_tied(other) for other in _TIED.each(**steps)]
+
+
+def _tied_cases(generator: Generator) -> list[Arguments]:
+    def case(code: int, *shape: int) -> Arguments:
+        x = normal(generator, *shape, gradient=True)
+        return x[0].numel(), code, x
+
+    return [case(3, 4, 1, 3, 4), case(5, 2, 3, 2, 2), case(2, 1, 1, 5, 3), case(1, 6, 1, 2, 3), case(20, 3, 1, 3, 3)]
+
+
+TiedAutoencoder = Exercise(
+    "TiedAutoencoder",
+    _tied(),
+    _tied_cases,
+    wrong(
+        "the decoder has a weight matrix of its own: use the encoder's again, transposed, so that both are one parameter",
+        _tied(_TIED.but(decoded=lambda code, other, offset: code @ other.T + offset), "bias offset other"),
+        "the decoder has no bias: give it one number for each pixel",
+        _tied(parameters="bias"),
+        "the encoder has no bias: give it one number for each number of the code",
+        _tied(parameters="offset"),
+        "neither half has a bias: one for the code, one for the pixels",
+        _tied(parameters=""),
+        "the weights were frozen or copied: they are a parameter, and training must move it",
+        _tied(frozen=True),
+        "the numbers are right, but the decoder's use of the weights was detached: the gradient reaches them from both halves",
+        *_tied_with(back=[lambda weight: weight.detach(), lambda weight: weight.detach().clone()]),
+        "the numbers are right, but the encoder's use of the weights was detached: the gradient reaches them from both halves",
+        *_tied_with(linear=[lambda flat, weight, bias: flat @ weight.detach().T + bias]),
+        "SiLU is missing after the encoder's linear map: without it the whole is linear",
+        *_tied_with(code=[lambda linear: linear]),
+        "behind the encoder stands another activation: SiLU is asked for",
+        *_tied_with(code=[torch.relu, torch.tanh, torch.sigmoid, gelu]),
+        "something follows the decoder: a reconstruction may be any number",
+        *[_tied(_TIED.then(a)) for a in (torch.sigmoid, torch.relu, silu, torch.tanh)],
+        _tied(_TIED.then(lambda x: x.clamp(0, 1))),
+        "SiLU stands behind the decoder, where it belongs behind the encoder",
+        _tied(_TIED.but(code=lambda linear: linear).then(silu)),
+        "you took the pseudo-inverse of the weights: the decoder uses their transpose",
+        *_tied_with(back=[lambda weight: weight.pinverse().T]),
+        "the rows of the weights were scaled to length 1: use them as they are",
+        *_tied_with(back=[lambda weight: weight / weight.norm(dim=1, keepdim=True)]),
+        _tied(_TIED.given(weight=lambda weight: weight / weight.norm(dim=1, keepdim=True))),
+        "the decoder's bias was subtracted from the picture first: the encoder sees x as it is",
+        *_tied_with(linear=[lambda flat, weight, bias, offset: (flat - offset) @ weight.T + bias]),
+        "the encoder's bias was subtracted from the code before decoding: decode the code as it is",
+        *_tied_with(decoded=[lambda code, back, offset, bias: (code - bias) @ back + offset]),
+        "the picture itself was added to what is decoded: everything must pass through the code",
+        *_tied_with(result=[lambda decoded, x: x + decoded.view_as(x)]),
+        "this is the code, [batch, code]: decode it",
+        *_tied_with(result=[lambda code: code]),
+        "the reconstruction is flat, [batch, pixels]: give it the shape of x",
+        *_tied_with(result=[lambda decoded: decoded]),
+        "height and width are exchanged: unflatten in the order in which x was flattened",
+        *_tied_with(
+            result=[lambda decoded, x: decoded.view(*x.shape[:2], *x.shape[:1:-1]).transpose(2, 3).reshape(x.shape)]
+        ),
+        "the pictures were mixed up: flatten all axes but the first, and unflatten the same ones",
+        *_tied_with(flat=[lambda x: x.reshape(x[0].numel(), len(x)).T]),
+        "no gradient flows back to x: something was detached, or made anew from numbers",
+        *_tied_with(flat=[lambda x: x.detach().flatten(1)]),
+    ),
+    results=RESULTS,
+    prepare=behaviour(2),
+)
+
+
+# 3. reconstruction from the first k principal components
 
 _pca = Formula(
     "x k",
@@ -150,96 +282,6 @@ pca_reconstruction = Exercise(
         lambda x, k: x.clone(),
         "you kept the k-th component alone: keep the first k, components[:k]",
         _pca.but(components=lambda svd, k: svd.Vh[k - 1 : k]),
-    ),
-)
-
-
-# 3. one training step of a denoising autoencoder
-
-
-def _calls(order: str) -> Step:
-    """What moves the parameters, in this order."""
-
-    def moved(optimizer: Optimizer, loss: Tensor) -> None:
-        calls: dict[str, Step] = {"clear": optimizer.zero_grad, "backward": loss.backward, "step": optimizer.step}
-        for name in order.split():
-            calls[name]()
-
-    return moved
-
-
-_step = Formula(
-    "model optimizer x noise",
-    noisy=lambda x, noise: x + noise,
-    target=lambda x: x,
-    output=lambda model, noisy: model(noisy),
-    losses=lambda output, target: _squared_error(output, target),
-    loss=lambda losses: losses.mean(),
-    moved=_calls("clear backward step"),
-    result=lambda losses: losses.detach(),
-)
-
-
-def _denoising_cases(generator: Generator) -> list[Arguments]:
-    def case(batch: int) -> Arguments:
-        model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 6), nn.Unflatten(1, (1, 2, 3)))
-        for parameter in model.double().parameters():
-            parameter.data = 0.5 * normal(generator, *parameter.shape)
-            parameter.grad = normal(generator, *parameter.shape)  # left over from an earlier step
-        pictures = uniform(generator, batch, 1, 2, 3), normal(generator, batch, 1, 2, 3)
-        return model, SGD(model.parameters(), 0.05), *pictures
-
-    return [case(5), case(1), case(3)]
-
-
-denoising_step = Exercise(
-    "denoising_step",
-    _step,
-    _denoising_cases,
-    wrong(
-        "the target is the noisy picture, so the model learns to copy the noise: compare with the clean one",
-        _step.but(target=lambda noisy: noisy),
-        "the model was given the clean picture: it never sees noise, so it cannot learn to remove it",
-        _step.but(noisy=lambda x: x),
-        "input and target are exchanged: noisy in, clean out",
-        _step.but(output=lambda model, x: model(x), target=lambda noisy: noisy),
-        "the model was given the noise alone: it is given the noisy picture, x + noise",
-        _step.but(noisy=lambda noise: noise),
-        "the gradients of the step before were not cleared: call optimizer.zero_grad() before backward()",
-        *(_step.but(moved=_calls(order)) for order in ("backward step", "backward step clear")),
-        "the parameters did not move: optimizer.step() or backward() is missing, or step() came before backward() or after zero_grad()",
-        _step.but(moved=_calls("clear backward")),
-        "step() came before everything else, and moved along the gradients of the step before: clear, backward, step",
-        _step.but(moved=_calls("step clear backward")),
-        "you descended the sum over the batch: its gradient grows with the batch; take the mean over pictures",
-        _step.but(loss=lambda losses: losses.sum()),
-        "you descended the mean over pixels too: that divides the learning rate by the number of pixels",
-        _step.but(loss=lambda losses, x: losses.mean() / x[0].numel()),
-        "this is the loss after the step: return the one that was descended, from before it",
-        _step.but(result=lambda model, noisy, x: _squared_error(model(noisy), x)),
-        "the noise was subtracted: add it to the picture, as the exercise says",
-        _step.but(noisy=lambda x, noise: x - noise),
-        "the target is the noise: this model is to return the clean picture",
-        *_step.each(target=[lambda noise: noise, lambda noise: -noise]),
-        "the noisy picture was clamped to [0, 1]: give it to the model as it is",
-        _step.but(noisy=lambda x, noise: (x + noise).clamp(0, 1)),
-        "the output was clamped to [0, 1], or went through a sigmoid: compare it as it is",
-        _step.but(output=lambda model, noisy: model(noisy).clamp(0, 1)),
-        _step.but(output=lambda model, noisy: model(noisy).sigmoid()),
-        "the parameters moved uphill: descend the loss, not minus the loss",
-        _step.but(loss=lambda losses: -losses.mean()),
-        "the parameters moved twice: one call of optimizer.step() is one step",
-        _step.but(moved=_calls("clear backward step step")),
-        "you averaged over pixels too, in what you descend and in what you return: sum over them",
-        _step.but(losses=lambda output, x: (output - x).square().mean((1, 2, 3))),
-        "the noise was multiplied: it is added to the picture",
-        *_step.each(noisy=[lambda x, noise: x * noise, lambda x, noise: x * (1 + noise)]),
-        "the loss is no squared error: sum the squares, not absolute differences, a root of the sum or a cross-entropy",
-        _step.but(losses=lambda output, x: _summed((output - x).abs())),
-        _step.but(losses=lambda output, x: (output - x).flatten(1).norm(dim=-1)),
-        _step.but(losses=lambda output, x: _summed(logistic_cross_entropy(output, x, reduction="none"))),
-        "there is a ½ too much: descend the mean of the squared errors as they are",
-        _step.but(losses=lambda output, x: _squared_error(output, x) / 2),
     ),
 )
 

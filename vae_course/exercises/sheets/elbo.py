@@ -1,4 +1,4 @@
-"""The sheet on the ELBO: the bound as a sum, its entropy split, an exact gap, and the importance-weighted bound."""
+"""The sheet on the ELBO: the bound as a sum, a bound from above, the entropy split, an exact gap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from vae_course.distributions.families import diagonal_normal
 from vae_course.exact.linear_gaussian import LinearGaussian
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import Formula, SumOf, named, normal, uniform
+from vae_course.exercises.parts import Formula, SumOf, normal, uniform
 from vae_course.exercises.slips import SMALL
 
 Change = Callable[[Tensor], Tensor]
@@ -153,7 +153,116 @@ elbo_discrete = Exercise(
 )
 
 
-# 2. the second split: E_q[log p(x, z)] + H[q]
+# 2. Σ_z p(z|x) [log p(x, z) − log q(z)], a bound from above
+
+_ABOVE = Formula(
+    "log_joint log_q",
+    posterior=lambda log_joint: log_joint.softmax(-1),
+    log_weight=lambda log_joint, log_q: log_joint - log_q,
+    bound=lambda posterior, log_weight: (posterior * log_weight).sum(-1),
+)
+
+
+def _log_evidence(log_joint: Tensor) -> Tensor:
+    return log_joint.logsumexp(-1)
+
+
+def _divergence(log_q: Tensor, log_p: Tensor) -> Tensor:
+    """KL(q || p) of rows of log-probabilities."""
+    return (log_q.exp() * (log_q - log_p)).sum(-1)
+
+
+def _evidence_upper_bound_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, states: int, at: float | Tensor = 0.0) -> Arguments:
+        log_joint = normal(generator, batch, states, scale=2.0) + at
+        log_q = normal(generator, batch, states).log_softmax(-1)
+        return log_joint.requires_grad_(), log_q
+
+    apart = torch.tensor([[-900.0], [0.0], [900.0]], dtype=torch.float64)
+    log_joint = normal(generator, 2, 5, scale=2.0) - 3
+    at_posterior = log_joint.log_softmax(-1)
+    return [
+        *(case(4, 3), case(1, 5), case(5, 2), case(2, 4, -900.0), case(3, 4, apart), case(3, 3)),
+        (log_joint.clone().requires_grad_(), at_posterior),
+    ]
+
+
+evidence_upper_bound = Exercise(
+    "evidence_upper_bound",
+    _ABOVE,
+    _evidence_upper_bound_cases,
+    wrong(
+        "you weighted by q: that is the ELBO, a bound from below; here the mean is over the posterior",
+        _ABOVE.but(posterior=lambda log_q: log_q.exp()),
+        "you weighted by p(x, z), which does not add up to 1: divide by p(x), which a softmax over the states does",
+        _ABOVE.but(posterior=lambda log_joint: log_joint.exp()),
+        "exp overflows or underflows for log-joints far from 0: softmax subtracts the largest first",
+        _ABOVE.but(posterior=lambda log_joint: log_joint.exp() / log_joint.exp().sum(-1, keepdim=True)),
+        "you normalised over the batch: each example has its own posterior, over the states, the last axis",
+        _ABOVE.but(posterior=lambda log_joint: log_joint.softmax(0)),
+        "you normalised over the whole batch: each example has its own posterior, over the states, the last axis",
+        _ABOVE.but(posterior=lambda log_joint: log_joint.flatten().softmax(0).reshape(log_joint.shape)),
+        "you took the softmax of −log p(x, z): that gives the least probable state the most weight",
+        _ABOVE.but(posterior=lambda log_joint: (-log_joint).softmax(-1)),
+        "you took the softmax of the log weights: those are p(x, z) / q(z), normalised; the posterior is p(x, z), normalised",
+        _ABOVE.but(posterior=lambda log_joint, log_q: (log_joint - log_q).softmax(-1)),
+        "every state counts the same here: the mean weights each by p(z|x)",
+        _ABOVE.but(bound=lambda log_weight: log_weight.mean(-1)),
+        "the weights p(z|x) before the bracket are missing",
+        _ABOVE.but(bound=lambda log_weight: log_weight.sum(-1)),
+        "you averaged over the states: the posterior holds the weights already, so the mean is a sum",
+        _ABOVE.but(bound=lambda posterior, log_weight: (posterior * log_weight).mean(-1)),
+        "this is log p(x) itself, whatever q is: the bound above it is wanted",
+        _ABOVE.but(bound=lambda log_joint: _log_evidence(log_joint)),
+        "this is D_KL(p(z|x)‖q), how far above log p(x) the bound lies: log p(x) is missing",
+        _ABOVE.but(bound=lambda log_joint, log_q: _divergence(log_joint.log_softmax(-1), log_q)),
+        "this is log p(x) + D_KL(q‖p(z|x)): above too, but the mean over the posterior gives the other direction",
+        _ABOVE.but(
+            bound=lambda log_joint, log_q: _log_evidence(log_joint) + _divergence(log_q, log_joint.log_softmax(-1))
+        ),
+        "D_KL(p(z|x)‖q) was subtracted from log p(x): the bound lies above, so it is added",
+        _ABOVE.but(
+            bound=lambda log_joint, log_q: _log_evidence(log_joint) - _divergence(log_joint.log_softmax(-1), log_q)
+        ),
+        "log q(z) has the wrong sign: it is subtracted, as in the ELBO",
+        _ABOVE.but(log_weight=lambda log_joint, log_q: log_joint + log_q),
+        "− log q(z) is missing",
+        _ABOVE.but(log_weight=lambda log_joint: log_joint),
+        "log p(x, z) is missing in the bracket: this is the cross-entropy of q under the posterior",
+        _ABOVE.but(log_weight=lambda log_q: -log_q),
+        "you subtracted q(z): subtract its logarithm, which is what you were given",
+        _ABOVE.but(log_weight=lambda log_joint, log_q: log_joint - log_q.exp()),
+        "you took the logarithm of log_q, which is one already",
+        _ABOVE.given(log_q=torch.log),
+        "you put p(x, z) where log p(x, z) belongs: log_joint is the logarithm already",
+        _ABOVE.but(log_weight=lambda log_joint, log_q: log_joint.exp() - log_q),
+        "the bracket holds log p(z|x) in place of log p(x, z): log p(x) is lost",
+        _ABOVE.but(
+            log_weight=lambda log_joint, log_q: log_joint.log_softmax(-1) - log_q,
+            bound=lambda posterior, log_weight: (posterior.detach() * log_weight).sum(-1),
+        ),
+        "this is the log of the mean weight, which lies higher still: take the mean of the log weights",
+        _ABOVE.but(bound=lambda log_joint, log_weight: (log_joint.log_softmax(-1) + log_weight).logsumexp(-1)),
+        "this is the log of the sum of the weights: take the mean of their logarithms",
+        _ABOVE.but(bound=lambda log_weight: log_weight.logsumexp(-1)),
+        "you used the most probable state only: every state counts, with the weight p(z|x)",
+        _ABOVE.but(
+            bound=lambda log_joint, log_weight: log_weight.gather(-1, log_joint.argmax(-1, keepdim=True))[..., 0]
+        ),
+        "you detached the posterior: it depends on log_joint too, and the gradient must pass through both",
+        _ABOVE.but(bound=lambda posterior, log_weight: (posterior.detach() * log_weight).sum(-1)),
+        "you summed over the batch: the states are the last axis",
+        _ABOVE.but(bound=lambda posterior, log_weight: (posterior * log_weight).sum(0)),
+        "squeeze() takes away the axis of a batch of 1 too: return [batch] for every batch",
+        _ABOVE.then(torch.squeeze),
+        *_reduced(_ABOVE),
+        "the axis of the states is still there: sum without keepdim=True",
+        _ABOVE.but(bound=lambda posterior, log_weight: (posterior * log_weight).sum(-1, keepdim=True)),
+    ),
+)
+
+
+# 3. the second split: E_q[log p(x, z)] + H[q]
 
 _SPLIT = SumOf(
     "expected_log_joint log_std",
@@ -253,7 +362,7 @@ entropy_split = Exercise(
 )
 
 
-# 3. the ELBO of the linear-Gaussian model in closed form
+# 4. the ELBO of the linear-Gaussian model in closed form
 
 _GIVEN = "x weight bias std mean log_std"
 _FIT = SumOf(  # E_q[log p(x|z)]
@@ -441,243 +550,4 @@ elbo_linear_gaussian = Exercise(
         *(_BOUND.but(density=lambda: 0, spread=lambda: 0).given(std=undivided) for undivided in _UNDIVIDED),
     ),
     written=_BOUND,
-)
-
-
-# 4. the importance-weighted bound from groups of k draws
-
-_IWAE = Formula(
-    "log_joint log_q k",
-    log_w=lambda log_joint, log_q: log_joint - log_q,
-    groups=lambda log_w, k: log_w.reshape(-1, k, log_w.shape[1]),  # [groups, k, batch]
-    total=lambda groups: groups.logsumexp(1),
-    logs=lambda total, k: total - log(k),
-    bound=lambda logs: logs.mean(0),
-)
-
-
-def _iwae_cases(generator: Generator) -> list[Arguments]:
-    def case(samples: int, batch: int, k: int, at: float | Tensor = 0.0) -> Arguments:
-        log_q = normal(generator, samples, batch)
-        return (log_q + normal(generator, samples, batch, scale=2.0) + at).requires_grad_(), log_q.requires_grad_(), k
-
-    # examples of very different sizes, and draws
-    apart = torch.tensor([0.0, -2000.0, 1500.0, 20.0], dtype=torch.float64)
-    extreme = case(8, 2, 4, -900.0), case(6, 2, 3, 900.0), case(6, 3, 2, apart[:3]), case(4, 1, 2, apart[:, None])
-    return [case(12, 4, 3), case(5, 2, 5), case(6, 1, 2), case(4, 3, 1), *extreme]
-
-
-_CLAMPS = (10, 20, 30, 50, 60, 80, 88, 100, 500, 700)
-
-
-def _log_mean(log_w: Tensor, small: float = 0.0) -> Tensor:
-    """The log of the mean weight of a group by exp and log, with a constant added."""
-    return (log_w.exp().mean(1) + small).log()
-
-
-iwae_bound = Exercise(
-    "iwae_bound",
-    _IWAE,
-    _iwae_cases,
-    wrong(
-        "you took the log of the mean weight over all draws: that is the bound of k = samples; average the logs of the groups",
-        _IWAE.but(bound=lambda log_w: log_w.logsumexp(0) - log(len(log_w))),
-        "you summed the weights of all draws and divided by k: sum within each group of k, then average the logs of the groups",
-        _IWAE.but(bound=lambda log_w, k: log_w.logsumexp(0) - log(k)),
-        "this is the mean of the log weights, the ELBO or k = 1: within a group take the log of the mean weight",
-        _IWAE.but(bound=lambda log_w: log_w.mean(0)),
-        "− log k is missing: this is the log of the sum of k weights, not of their mean",
-        _IWAE.but(logs=lambda total: total),
-        "you added log k: dividing by k subtracts it",
-        _IWAE.but(logs=lambda total, k: total + log(k)),
-        "you subtracted log k twice: a mean has divided by k already",
-        _IWAE.but(logs=lambda total, k: total - 2 * log(k)),
-        "you subtracted the log of the number of all draws: a group has k",
-        _IWAE.but(logs=lambda total, log_w: total - log(len(log_w))),
-        "you subtracted the log of the number of groups: the mean within a group divides by k",
-        _IWAE.but(logs=lambda total, groups: total - log(len(groups))),
-        "you subtracted the log of the number of examples: the mean within a group divides by k",
-        _IWAE.but(logs=lambda total: total - log(total.shape[-1])),
-        "you subtracted the logarithm to base 2: all logarithms here are natural",
-        _IWAE.but(logs=lambda total, k: total - log2(k)),
-        "divide the sum by k inside the logarithm: subtract log k instead of dividing by k",
-        _IWAE.but(logs=lambda total, k: total / k),
-        "Σ w̃ log w is not a bound: it is a mean of log w under normalised weights; take the log of the mean of w",
-        _IWAE.but(logs=lambda groups: (groups.softmax(1) * groups).sum(1)),
-        "Σ w̃ log w is not a bound, and you divided it by k too: take the log of the mean of w",
-        _IWAE.but(logs=lambda groups: (groups.softmax(1) * groups).mean(1)),
-        "softmax of the losses, −log w, gives the worst draw the most weight; and Σ w̃ log w is not a bound",
-        _IWAE.but(logs=lambda groups: ((-groups).softmax(1) * groups).sum(1)),
-        "you averaged log w with softmax weights over all draws: take the log of the mean weight within each group of k",
-        _IWAE.but(bound=lambda log_w: (log_w.softmax(0) * log_w).sum(0)),
-        "log q(z|x) has the wrong sign: the weight is p(x, z) / q(z|x)",
-        _IWAE.given(log_q=torch.neg),
-        "the weight is upside down: it is p(x, z) / q(z|x)",
-        _IWAE.but(log_w=lambda log_joint, log_q: log_q - log_joint),
-        "you divided the logarithms: log w is log p(x, z) − log q(z|x)",
-        _IWAE.but(log_w=lambda log_joint, log_q: log_joint / log_q),
-        "the sign is flipped inside the exponential: you used the loss where log w belongs, so the worst draw counts most",
-        _IWAE.but(log_w=lambda log_joint, log_q: log_q - log_joint, bound=lambda logs: -logs.mean(0)),
-        "log q(z|x) is missing: the weight is p(x, z) / q(z|x)",
-        _IWAE.given(log_q=torch.zeros_like),
-        "this is a ratio of means, Σ p(x, z) / Σ q(z|x): divide draw by draw, then average",
-        lambda log_joint, log_q, k: _IWAE(log_joint, 0 * log_q, k) - _IWAE(log_q, 0 * log_q, k),
-        "your groups take every (samples/k)-th row: k consecutive rows form a group, so reshape to [groups, k, batch]",
-        _IWAE.but(groups=lambda log_w, k: log_w.unflatten(0, (k, -1)).transpose(0, 1)),
-        "you made k groups of samples/k rows (chunk does that): make groups of k rows, as split does",
-        _IWAE.but(groups=lambda log_w, k: log_w.unflatten(0, (k, -1))),
-        "you made k groups and took the mean of the samples/k weights in each: a group holds k",
-        lambda log_joint, log_q, k: _IWAE(log_joint, log_q, len(log_q) // k),
-        "your groups take every (samples/k)-th row, and you divided by the number of groups: k consecutive rows form a group",
-        _IWAE.but(logs=lambda log_w, k: log_w.unflatten(0, (k, -1)).logsumexp(0) - log(len(log_w) // k)),
-        "the reshape to [groups, batch, k] mixes the examples: the draws run slowest, so the shape is [groups, k, batch]",
-        _IWAE.but(groups=lambda log_w, k: log_w.reshape(-1, log_w.shape[1], k).transpose(1, 2)),
-        "the reshape to [batch, groups, k] mixes the examples: transpose first, or reshape to [groups, k, batch]",
-        _IWAE.but(groups=lambda log_w, k: log_w.reshape(log_w.shape[1], -1, k).permute(1, 2, 0)),
-        "your groups overlap: each row belongs to one group, so start a new one every k rows",
-        _IWAE.but(groups=lambda log_w, k: log_w.unfold(0, k, 1).transpose(1, 2)),
-        "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
-        _IWAE.but(logs=lambda groups: _log_mean(groups)),
-        "a small constant inside the logarithm hides the underflow and exp still overflows: subtract the largest first, or use logsumexp",
-        *(_IWAE.but(logs=named(lambda groups, s=s: _log_mean(groups, s), "groups")) for s in SMALL),
-        "clamping the log weights changes them, and the bound with them: subtract the largest first, or use logsumexp",
-        *(_IWAE.but(logs=named(lambda groups, c=c: _log_mean(groups.clamp(-c, c)), "groups")) for c in _CLAMPS),
-        *(_IWAE.but(logs=named(lambda groups, c=c: _log_mean(groups.clamp(max=c)), "groups")) for c in _CLAMPS),
-        "you subtracted the largest log weight of all: examples and groups differ, subtract the largest of each group",
-        _IWAE.but(logs=lambda groups: groups.max() + _log_mean(groups - groups.max())),
-        "you subtracted the largest log weight of an example's draws: a group without it underflows, subtract each group's own",
-        _IWAE.but(logs=lambda groups: groups.amax((0, 1)) + _log_mean(groups - groups.amax((0, 1)))),
-        "the largest log weight was subtracted and not added back: add it to the log of the mean",
-        _IWAE.but(logs=lambda groups: _log_mean(groups - groups.amax(1, keepdim=True))),
-        "the largest log weight belongs outside the logarithm: add it to the log of the mean",
-        _IWAE.but(logs=lambda groups: (groups.amax(1) + (groups - groups.amax(1, keepdim=True)).exp().mean(1)).log()),
-        "the two means are exchanged: the log of the mean weight is within a group, the mean of the logs over the groups",
-        _IWAE.but(bound=lambda groups: groups.mean(1).logsumexp(0) - log(len(groups))),
-        "you summed over the groups: average them",
-        _IWAE.but(bound=lambda logs: logs.sum(0)),
-        "you divided the sum over the groups by k: there are samples/k groups",
-        _IWAE.but(bound=lambda logs, k: logs.sum(0) / k),
-        "you summed over the groups, and subtracted log k once: take log k from each group, and average the groups",
-        _IWAE.but(bound=lambda total, k: total.sum(0) - log(k)),
-        "the two axes are exchanged: in [groups, k, batch] logsumexp runs over axis 1, the mean over axis 0",
-        _IWAE.but(total=lambda groups: groups.logsumexp(0)),
-        "logsumexp ran over the examples: in [groups, k, batch] it runs over axis 1",
-        _IWAE.but(total=lambda groups: groups.logsumexp(2)),
-        "you averaged over the examples: in [groups, batch] the mean runs over the groups, axis 0",
-        _IWAE.but(bound=lambda logs: logs.mean(1)),
-        "this is the log of the mean weight over all draws, with an exp that overflows: take logsumexp within each group of k",
-        _IWAE.but(bound=lambda log_w: log_w.exp().mean(0).log()),
-        "you used the first group only: average over all groups",
-        _IWAE.but(bound=lambda logs: logs[0]),
-        "the last group is missing: a loop over range(0, len(log_w), k) reaches it, one to len(log_w) - k does not",
-        _IWAE.but(groups=lambda log_w, k: torch.stack(log_w.split(k)[:-1])),
-        "this is the largest log weight of each group; all k draws count",
-        _IWAE.but(logs=lambda groups: groups.amax(1)),
-        "you did not average over the groups",
-        _IWAE.but(bound=lambda logs: logs),
-        "the axis that was reduced is still there: reduce without keepdim=True, or take it away",
-        _IWAE.but(bound=lambda logs: logs.mean(0, keepdim=True)),
-        _IWAE.but(logs=lambda groups: _log_mean(groups - groups.amax(1, keepdim=True)) + groups.amax(1, keepdim=True)),
-        *_reduced(_IWAE),
-    ),
-)
-
-
-# 5. the leading term of the gap of the importance-weighted bound
-
-_PREDICTED = Formula(
-    "log_weights k",
-    w=lambda log_weights: (log_weights - log_weights.amax(0)).exp(),  # the largest is 1
-    above=lambda w: w.var(0),
-    below=lambda w: w.mean(0).square(),
-    log_mean=lambda log_weights: log_weights.logsumexp(0) - log(len(log_weights)),
-    gap=lambda above, below, k: above / below / (2 * k),
-)
-
-
-def _predicted_gap_cases(generator: Generator) -> list[Arguments]:
-    apart = torch.tensor([0.0, -2000.0, 1500.0, 0.0, 20.0], dtype=torch.float64)
-    shapes = (7, 3, 4, 0), (2, 1, 1, 0), (10, 2, 10, 0), (6, 2, 3, -900), (6, 2, 2, 900), (4, 3, 5, apart[:3])
-    log_weights = [
-        (normal(generator, n, batch, scale=1.5) + at, k) for n, batch, k, at in (*shapes, (5, 2, 2, apart[:, None]))
-    ]
-    return [*log_weights, (torch.full((4, 2), -3.0, dtype=torch.float64), 2)]  # q is the posterior: no variance, no gap
-
-
-predicted_gap = Exercise(
-    "predicted_gap",
-    _PREDICTED,
-    _predicted_gap_cases,
-    wrong(
-        "exp overflows or underflows for weights far from 1: subtract the largest log weight first, it cancels in the ratio",
-        _PREDICTED.but(w=lambda log_weights: log_weights.exp()),
-        "you subtracted the largest log weight of the whole batch: examples differ, subtract each one's own, max over axis 0",
-        _PREDICTED.but(w=lambda log_weights: (log_weights - log_weights.max()).exp()),
-        "you subtracted less than the largest log weight, such as the mean or the first: a draw far above still overflows",
-        _PREDICTED.but(w=lambda log_weights: (log_weights - log_weights.mean(0)).exp()),
-        "you subtracted the largest log weight of each row, over the examples: the draws run along axis 0, max over that one",
-        _PREDICTED.but(w=lambda log_weights: (log_weights - log_weights.amax(1, keepdim=True)).exp()),
-        "you divided by the largest weight after exp, which had overflowed: subtract each example's largest log weight before exp",
-        _PREDICTED.but(w=lambda log_weights: log_weights.exp() / log_weights.exp().max()),
-        "the variance is that of scaled weights, the mean is not: both must be of the same weights, for the scale to cancel",
-        _PREDICTED.but(below=lambda log_weights: (2 * (log_weights.logsumexp(0) - log(len(log_weights)))).exp()),
-        "this is the variance of log w: the formula has that of the weights w themselves, relative to their squared mean",
-        _PREDICTED.but(gap=lambda log_weights, k: log_weights.var(0) / (2 * k)),
-        "you used the log weights: the variance and the mean are those of the weights w",
-        _PREDICTED.but(w=lambda log_weights: log_weights),
-        "the 2 is missing: the second-order term of the logarithm has ½",
-        _PREDICTED.but(gap=lambda above, below, k: above / below / k),
-        "k is missing: the mean of k weights has a variance k times smaller",
-        _PREDICTED.but(gap=lambda above, below: above / below / 2),
-        "/ 2 * k multiplies by k: write / (2 * k)",
-        _PREDICTED.but(gap=lambda above, below, k: above / below / 2 * k),
-        "you divided by k²: the variance of a mean of k weights is Var(w) / k",
-        _PREDICTED.but(gap=lambda above, below, k: above / below / (2 * k**2)),
-        "you squared 2k as well: only the mean weight, p(x), is squared",
-        _PREDICTED.but(gap=lambda above, below, k: above / below / (2 * k) ** 2),
-        "you divided by the number of samples: k is the number of draws in the bound, another number",
-        _PREDICTED.but(gap=lambda above, below, w: above / below / (2 * len(w))),
-        "p(x)² is missing: only the variance relative to the squared mean weight counts (and exp overflows here)",
-        _PREDICTED.but(w=lambda log_weights: log_weights.exp(), below=lambda: 1.0),
-        "you scaled the weights by the largest and did not divide by their squared mean: p(x)² takes the scale out again",
-        _PREDICTED.but(below=lambda: 1.0),
-        "the mean weight is not squared: Var(w) / p(x)² has no unit",
-        _PREDICTED.but(below=lambda w: w.mean(0)),
-        "you squared the variance too: in Var(w) / p(x)² only the mean is squared",
-        _PREDICTED.but(above=lambda w: w.var(0).square()),
-        "you divided by the mean of w²: p(x)² is the square of the mean",
-        _PREDICTED.but(below=lambda w: w.square().mean(0)),
-        "you divided by the squared sum of the weights, as softmax does: p(x) is their mean, a factor n² away",
-        _PREDICTED.but(below=lambda w: w.sum(0).square()),
-        "this is the mean of w²: the variance subtracts the squared mean, and equal weights have no gap",
-        _PREDICTED.but(above=lambda w: w.square().mean(0)),
-        "this holds Σ w̃², one over the effective sample size: the variance of w / p(x) is n Σ w̃² − 1, up to n / (n − 1)",
-        _PREDICTED.but(above=lambda w: w.square().sum(0), below=lambda w: w.sum(0).square()),
-        "you divided by n in the variance: the unbiased sample variance divides by n − 1",
-        _PREDICTED.but(above=lambda w: w.var(0, correction=0)),
-        "the variance is a sum of squares here: divide it by n − 1",
-        _PREDICTED.but(above=lambda w: (w - w.mean(0)).square().sum(0)),
-        "you took the standard deviation: the gap goes with the variance",
-        _PREDICTED.but(above=lambda w: w.std(0), below=lambda w: w.mean(0)),
-        "you divided the standard deviation by the squared mean: the variance stands above",
-        _PREDICTED.but(above=lambda w: w.std(0)),
-        "this is the standard error of log p(x) with k draws, its scatter: the gap is its mean shortfall, half the square of that",
-        _PREDICTED.but(gap=lambda above, below, k: (above / below / k).sqrt()),
-        "this is the gap of the ELBO divided by k: the leading term comes from the variance of the weights",
-        _PREDICTED.but(gap=lambda log_mean, log_weights, k: (log_mean - log_weights.mean(0)) / k),
-        "this is the gap of the ELBO as the samples show it, k = 1: predict that of k draws from the variance of the weights",
-        _PREDICTED.but(gap=lambda log_mean, log_weights: log_mean - log_weights.mean(0)),
-        "the sign is flipped: log p(x) − 𝓛_k is not negative",
-        _PREDICTED.then(torch.neg),
-        "this is the predicted bound, log p(x) minus the gap: return the gap",
-        _PREDICTED.but(gap=lambda log_mean, above, below, k: log_mean - above / below / (2 * k)),
-        "you reduced over the examples: the draws run along axis 0",
-        _PREDICTED.but(
-            above=lambda w: (w.T - w.mean(1)).square().sum(0) / (w.shape[1] - 1), below=lambda w: w.mean(1) ** 2
-        ),
-        "you reduced over the whole batch: each example has its own variance and mean",
-        _PREDICTED.but(above=lambda w: w.var(), below=lambda w: w.mean().square()),
-        "you averaged over the batch: return one number per example",
-        _PREDICTED.then(torch.mean),
-    ),
 )

@@ -1,4 +1,4 @@
-"""The sheet on latent variable models: draws from a mixture, log p(x) by Monte Carlo, Bayes' rule on a grid, EM."""
+"""The sheet on latent variable models: draws from a mixture, log p(x) by Monte Carlo, Bayes' rule on a grid, EM, a net's draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.distributions import Normal
 from torch.nn.functional import one_hot, softplus, threshold
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import Formula, Step, named, normal, uniform
+from vae_course.exercises.parts import Formula, Step, bits, named, normal, uniform
 from vae_course.exercises.slips import SMALL
 
 Change = Callable[[Tensor], Tensor]
@@ -822,4 +822,126 @@ em_step = Exercise(
         _EM.then(lambda v: (v[0], v[1].T, v[2])),
     ),
     results=("weights", "means", "standard deviations"),
+)
+
+
+# 6. pixels drawn one after another by a fully visible sigmoid belief net, from the first ones on
+
+
+def _one_by_one(begin: Tensor, pixels: Sequence[int], uniforms: Tensor, chance: Step, bit: Step) -> Tensor:
+    out = begin.clone()
+    for i in pixels:
+        out[:, i] = bit(uniforms[:, i], chance(out, i))
+    return out
+
+
+def _chance(part: Callable[[Tensor, Tensor, int], Tensor], squash: Change = torch.sigmoid) -> Step:
+    """How the probability of a pixel comes from the picture and W: part makes the sum over pixels."""
+    return lambda weight, bias: lambda out, i: squash(part(out, weight, i) + bias[i])
+
+
+_COMPLETION = Formula(
+    "x known weight bias uniforms",
+    begin=lambda x: x,
+    pixels=lambda known, x: range(known, x.shape[1]),
+    chance=_chance(lambda out, weight, i: out[:, :i] @ weight[i, :i]),
+    bit=lambda: lambda u, p: (u < p).double(),
+    out=_one_by_one,
+)
+
+
+def _frozen(chance: Step, begin: Tensor, known: int) -> Step:
+    """As if no pixel after the known ones had been drawn."""
+    given = begin * (torch.arange(begin.shape[1]) < known)
+    return lambda _, i: chance(given, i)
+
+
+def _probabilities(begin: Tensor, pixels: Sequence[int], uniforms: Tensor, chance: Step, bit: Step) -> Tensor:
+    """The pictures as they should be drawn, with probabilities in place of the bits drawn."""
+    drawn, out = _one_by_one(begin, pixels, uniforms, chance, bit), begin.clone()
+    for i in pixels:
+        out[:, i] = chance(drawn, i)
+    return out
+
+
+def _thresholded(x: Tensor, known: int, out: Tensor, uniforms: Tensor) -> Tensor:
+    """Bits drawn from probabilities after the known pixels."""
+    return torch.where(torch.arange(x.shape[1]) < known, x, (uniforms < out).double())
+
+
+def _complete_picture_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, size: int, known: int, scale: float = 1.0) -> Arguments:
+        weight, bias = normal(generator, size, size, scale=scale), normal(generator, size)
+        return bits(generator, n, size), known, weight, bias, uniform(generator, n, size)
+
+    return [
+        case(40, 8, 3),
+        case(30, 6, 0),  # nothing is known
+        case(5, 4, 4),  # all is known
+        case(1, 9, 2),
+        case(60, 12, 5, 3.0),
+        case(20, 5, 4),
+    ]
+
+
+complete_picture = Exercise(
+    "complete_picture",
+    _COMPLETION,
+    _complete_picture_cases,
+    wrong(
+        "later pixels are not drawn yet: of row i of W only the part before i counts, weight[i, :i]",
+        _COMPLETION.but(chance=_chance(lambda out, weight, i: out @ weight[i])),
+        "pixel i does not depend on itself: the sum ends at i − 1, weight[i, :i]",
+        _COMPLETION.but(chance=_chance(lambda out, weight, i: out[:, : i + 1] @ weight[i, : i + 1])),
+        "the sum lacks pixel i − 1: it runs over all before i, weight[i, :i]",
+        _COMPLETION.but(chance=_chance(lambda out, weight, i: out[:, : max(i - 1, 0)] @ weight[i, : max(i - 1, 0)])),
+        "you took a column of W: row i holds the weights of pixel i",
+        _COMPLETION.given(weight=lambda w: w.T),
+        "only the pixel just before was used: the sum runs over all before i",
+        _COMPLETION.but(
+            chance=_chance(lambda out, weight, i: out[:, i - 1] * weight[i, i - 1] if i else out[:, 0] * 0)
+        ),
+        "only the known pixels were used: a drawn pixel counts for those after it",
+        _COMPLETION.but(
+            out=lambda begin, known, pixels, uniforms, chance, bit: _one_by_one(
+                begin, pixels, uniforms, _frozen(chance, begin, known), bit
+            )
+        ),
+        "you used what x holds after the known pixels: a pixel depends on those that were drawn before it",
+        _COMPLETION.but(
+            out=lambda begin, pixels, uniforms, chance, bit: _one_by_one(
+                begin, pixels, uniforms, lambda _, i: chance(begin, i), bit
+            )
+        ),
+        "the known pixels were drawn anew: keep them",
+        _COMPLETION.given(known=lambda known: 0),
+        "pixel `known` was kept: the first `known` pixels are 0 to known − 1",
+        _COMPLETION.given(known=lambda known: known + 1),
+        "the last known pixel was drawn anew: keep the first `known` pixels, 0 to known − 1",
+        _COMPLETION.given(known=lambda known: max(known - 1, 0)),
+        "these are probabilities: draw, with 1 where the uniform is below",
+        _COMPLETION.but(out=_probabilities),
+        "probabilities were put into the sum: a pixel depends on the pixels drawn, which are 0 or 1",
+        _COMPLETION.but(bit=lambda: lambda u, p: p, thresholded=_thresholded),
+        "you took the more probable value: draw, by the uniform",
+        _COMPLETION.but(bit=lambda: lambda u, p: (p > 0.5).double()),
+        "1 and 0 are exchanged: a pixel is 1 where its uniform is below the probability",
+        _COMPLETION.but(bit=lambda: lambda u, p: (u > p).double()),
+        "the bias is missing",
+        _COMPLETION.given(bias=torch.zeros_like),
+        "the weights were not used: the sum over earlier pixels is missing",
+        _COMPLETION.given(weight=torch.zeros_like),
+        "the sum was compared with the uniform: take its sigmoid first",
+        _COMPLETION.but(chance=_chance(lambda out, weight, i: out[:, :i] @ weight[i, :i], lambda logit: logit)),
+        "sigmoid, not exp, makes a probability of the sum",
+        _COMPLETION.but(chance=_chance(lambda out, weight, i: out[:, :i] @ weight[i, :i], torch.exp)),
+        "sigmoid, not softmax: each pixel of each picture has a probability of its own",
+        _COMPLETION.but(
+            chance=_chance(lambda out, weight, i: out[:, :i] @ weight[i, :i], lambda logit: logit.softmax(0))
+        ),
+        "all pixels of a picture share one uniform: each has its own, uniforms[:, i]",
+        _COMPLETION.given(uniforms=lambda u: u[:, :1].expand_as(u)),
+        "all pictures share the uniforms of the first: each has its own row",
+        _COMPLETION.given(uniforms=lambda u: u[:1].expand_as(u)),
+    ),
 )

@@ -1,4 +1,4 @@
-"""The first sheet: the log-density of a normal by hand, a table of log-densities, an expectation with its error."""
+"""The first sheet: what a wrong table costs, the log-density of a normal by hand, a table of them, an expectation with its error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,117 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Normal
-from torch.nn.functional import gaussian_nll_loss, softplus
+from torch.nn.functional import gaussian_nll_loss, kl_div, softplus
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, Mistake, wrong
 from vae_course.exercises.parts import Formula, Step, SumOf, named, normal, uniform
 from vae_course.exercises.slips import SMALL
 
-# 1. log N(x; μ, diag σ²) by hand
+# 1. the bits that a code for q wastes on outcomes from p
+
+_wasted = Formula(
+    "p q",
+    log_p=lambda p: torch.where(p > 0, p, 1.0).log2(),
+    log_q=lambda q: q.log2(),
+    inside=lambda p, log_p, log_q: p * (log_p - log_q),
+    wasted=lambda inside: inside.sum(-1),
+)
+_wasted_apart = _wasted.but(wasted=lambda inside: inside)
+_of_lengths = _wasted.but(log_q=lambda q: -(-q.log2()).ceil())
+
+
+def _bits_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, k: int, never: int = 0, rare: float = 0.0) -> Arguments:
+        """never: how many outcomes p excludes; rare: the probability that q gives to the last one."""
+        p, q = ((0.05 + uniform(generator, batch, k)) ** 2 for _ in range(2))
+        p[:, :never] = 0
+        q[:, -1] = torch.where(torch.tensor(rare > 0), rare, q[:, -1])
+        return p / p.sum(-1, keepdim=True), q / q.sum(-1, keepdim=True)
+
+    return [case(4, 3), case(1, 5), case(3, 3), case(3, 4, never=1), case(2, 6, never=3), case(3, 4, rare=1e-13)]
+
+
+def _kept(small: float) -> list[Answer]:
+    """q with a constant added to it or a clamp, alone or with p."""
+    return [
+        _wasted.but(log_q=lambda q: (q + small).log2()),
+        _wasted.but(log_q=lambda q: q.clamp(min=small).log2()),
+        _wasted.but(log_q=lambda q: (q + small).log2(), log_p=lambda p: (p + small).log2()),
+    ]
+
+
+bits_wasted = Exercise(
+    "bits_wasted",
+    _wasted,
+    _bits_cases,
+    wrong(
+        "p and q are exchanged: the outcomes come from p, and the code was made for q",
+        lambda p, q: _wasted(q, p),
+        lambda p, q: _wasted(q, p) * log(2),
+        "this is in nats: divide by log 2, or take log2",
+        _wasted.then(partial(torch.mul, other=log(2))),
+        "this was multiplied by log 2 where it is to be divided: a nat is 1.44 bits",
+        _wasted.then(partial(torch.mul, other=log(2) ** 2)),
+        "the logarithm is to base 10: bits are counted with base 2",
+        _wasted.then(partial(torch.mul, other=log(2) / log(10))),
+        "this is the whole length of the code, −Σ p log₂ q: subtract what the right code would have taken",
+        _wasted.but(inside=lambda p, log_q: -p * log_q),
+        "this is the entropy of p, what the right code takes: q is not in it",
+        _wasted.but(inside=lambda p, log_p: -p * log_p),
+        "the two lengths were added: what is wasted is their difference",
+        _wasted.but(inside=lambda p, log_p, log_q: -p * (log_p + log_q)),
+        "the sign is flipped: a wrong table never saves anything on average",
+        _wasted.then(torch.neg),
+        "this is the difference of two entropies: the outcomes of the wrong code come from p too",
+        _wasted.but(inside=lambda p, q, log_p, log_q: p * log_p - q * log_q),
+        _wasted.but(inside=lambda p, q, log_p, log_q: q * log_q - p * log_p),
+        "the outcomes were weighted with q: they come from p",
+        _wasted.but(inside=lambda q, log_p, log_q: q * (log_p - log_q)),
+        "the weights p(i) are missing: every outcome counts as often as it comes",
+        _wasted.but(inside=lambda log_p, log_q: log_p - log_q),
+        _wasted.but(inside=lambda log_p, log_q: log_p - log_q, wasted=lambda inside: inside.mean(-1)),
+        "absolute values were summed: an outcome may cost less with the wrong table, and that counts",
+        _wasted.but(inside=lambda p, log_p, log_q: p * (log_p - log_q).abs()),
+        "the lengths were rounded up: here they need not be whole",
+        _of_lengths,
+        _of_lengths.but(log_p=lambda p: -(-torch.where(p > 0, p, 1.0).log2()).ceil()),
+        "you took the logarithm of the sum: sum the logarithms, each with its weight",
+        _wasted.but(inside=lambda p, q: p * p / q, wasted=lambda inside: inside.sum(-1).log2()),
+        "the logarithm is missing: p/q or p − q stands where log₂ p − log₂ q belongs",
+        _wasted.but(inside=lambda p, q: p * p / q),
+        _wasted.but(inside=lambda p, q: p * (p - q)),
+        "you averaged over the outcomes: the weights p(i) sum to 1 already, so sum",
+        _wasted_apart.then(lambda inside: inside.mean(-1)),
+        "you summed over the batch: sum over the outcomes, the last axis, for one number per row",
+        *[
+            _wasted_apart.then(change)
+            for change in (torch.sum, torch.mean, partial(torch.sum, dim=0), partial(torch.mean, dim=0))
+        ],
+        "you did not sum over the outcomes: return one number for every row, [batch]",
+        _wasted_apart,
+        "0 · log 0 became NaN: an outcome that never comes costs nothing; torch.special.xlogy(p, p) knows that",
+        _wasted.but(log_p=lambda p: p.log2()),
+        _wasted.but(inside=lambda p, q: p * (p / q).log2()),
+        "a small constant was added to q, or q was clamped: where q is small, that is another code",
+        *[answer for small in SMALL for answer in _kept(small)],
+        "kl_div takes log q first and then p, averages over everything unless told, and is in nats: reduction='none', sum over the last axis, divide by log 2",
+        *[lambda p, q, r=r: kl_div(q.log(), p, reduction=r) for r in ("mean", "batchmean", "sum")],
+        lambda p, q: kl_div(q, p, reduction="none").sum(-1),
+        lambda p, q: kl_div(q, p, reduction="none").sum(-1) / log(2),
+        "softmax was taken of probabilities: they sum to 1 as they are",
+        lambda p, q: _wasted(p.softmax(-1), q.softmax(-1)),
+        _wasted.but(log_q=lambda q: q.log_softmax(-1) / log(2)),
+    ),
+    tolerance=1e-9,
+    written=SumOf(
+        "p q",
+        right=lambda p: torch.special.xlogy(p, p).sum(-1) / log(2),
+        spent=lambda p, q: -(p * q.log2()).sum(-1),
+    ),
+)
+
+
+# 2. log N(x; μ, diag σ²) by hand
 
 CONSTANT = -0.5 * log(2 * pi)
 NATS = (1 / log(2), 1 / log(10))  # what makes of a natural logarithm one to another base
@@ -224,7 +328,7 @@ normal_log_density = Exercise(
 )
 
 
-# 2. every point under every normal
+# 3. every point under every normal
 
 
 def _paired(density: Answer, points: Any = (slice(None), None), rows: Any = ...) -> Answer:
@@ -302,7 +406,7 @@ log_density_table = Exercise(
 )
 
 
-# 3. an expectation from samples, and its standard error
+# 4. an expectation from samples, and its standard error
 
 Function = Callable[[Tensor], Tensor]
 

@@ -1,4 +1,4 @@
-"""The sheet on variational inference: code lengths, two directions of the KL divergence, mean-field normals."""
+"""The sheet on variational inference: code lengths, two directions of the KL divergence, mean fields."""
 
 from __future__ import annotations
 
@@ -588,4 +588,88 @@ coordinate_ascent_sweep = Exercise(
         "you began at 0: begin at start",
         lambda mean, precision, start: _sweep(mean, precision, torch.zeros_like(start)),
     ),
+)
+
+# 6. mean field for a normal whose mean and precision are unknown
+
+_SWEEP = Formula(
+    "x mu_0 lambda_0 a_0 b_0 precision",
+    count=lambda x, lambda_0: lambda_0 + len(x),  # the prior counts as lambda_0 points
+    m=lambda x, mu_0, lambda_0, count: (lambda_0 * mu_0 + x.sum()) / count,
+    v=lambda count, precision: 1 / (count * precision),
+    a=lambda x, a_0: a_0 + (len(x) + 1) / 2,
+    points=lambda x, m, v: ((x - m) ** 2 + v).sum(),  # E[Σ (x_i − μ)²]
+    pull=lambda mu_0, lambda_0, m, v: lambda_0 * ((m - mu_0) ** 2 + v),  # E[λ₀ (μ − μ₀)²]
+    b=lambda b_0, points, pull: b_0 + (points + pull) / 2,
+    parts=lambda m, v, a, b: (m, v, a, b),
+)
+
+
+def _sweep_of_two_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, lambda_0: float, precision: float, shift: float = 1.0) -> Arguments:
+        numbers = (float(normal(generator, 1)), lambda_0, 1.5 + float(uniform(generator, 1)), 0.7, precision)
+        return shift + normal(generator, n, scale=1.3), *(torch.tensor(one, dtype=torch.float64) for one in numbers)
+
+    return [
+        case(6, 2.0, 0.8),
+        case(1, 0.5, 1.7),
+        case(40, 3.0, 0.05, -4.0),
+        case(3, 25.0, 6.0),
+        case(9, 1e-3, 2.0, 50.0),
+    ]
+
+
+mean_and_precision_sweep = Exercise(
+    "mean_and_precision_sweep",
+    _SWEEP,
+    _sweep_of_two_cases,
+    wrong(
+        "v is the variance of q(μ): return 1 / ((λ₀ + n) E[τ]), not the precision",
+        _SWEEP.but(parts=lambda m, v, a, b: (m, 1 / v, a, b)),
+        "v is the variance of q(μ), not the standard deviation",
+        _SWEEP.but(parts=lambda m, v, a, b: (m, v.sqrt(), a, b)),
+        "E[τ] is missing in v: the precision of q(μ) is (λ₀ + n) E[τ]",
+        _SWEEP.but(v=lambda count: 1 / count),
+        "you divided (λ₀ + n) by E[τ] in the precision of q(μ): multiply",
+        _SWEEP.but(v=lambda count, precision: precision / count),
+        "the prior is missing in the precision of q(μ): λ₀ points come to the n",
+        _SWEEP.but(v=lambda x, precision: 1 / (len(x) * precision)),
+        "the prior of μ is forgotten throughout: λ₀ and μ₀ enter m, v and b",
+        _SWEEP.but(count=lambda x: len(x), m=lambda x: x.mean(), pull=lambda: 0),
+        "m is the plain mean of the points: μ₀ counts as λ₀ more of them",
+        _SWEEP.but(m=lambda x: x.mean()),
+        "m is (λ₀ μ₀ + Σ x_i) / (λ₀ + n): divide by λ₀ + n, not by n",
+        _SWEEP.but(m=lambda x, mu_0, lambda_0: (lambda_0 * mu_0 + x.sum()) / len(x)),
+        "μ₀ is not weighted by λ₀ in m",
+        _SWEEP.but(m=lambda x, mu_0, count: (mu_0 + x.sum()) / count),
+        "a gains n/2 from the points and ½ from the prior of μ, whose density holds √τ: the ½ is missing",
+        _SWEEP.but(a=lambda x, a_0: a_0 + len(x) / 2),
+        "a gains (n + 1)/2, half of that many logarithms of τ: the ½ before it is missing",
+        _SWEEP.but(a=lambda x, a_0: a_0 + len(x) + 1),
+        "v is missing in b: E[(x_i − μ)²] is (x_i − m)² + v",
+        _SWEEP.but(points=lambda x, m: ((x - m) ** 2).sum(), pull=lambda mu_0, lambda_0, m: lambda_0 * (m - mu_0) ** 2),
+        "v is missing in the sum over the points in b: E[(x_i − μ)²] is (x_i − m)² + v",
+        _SWEEP.but(points=lambda x, m: ((x - m) ** 2).sum()),
+        "v is missing in the prior's term of b: E[(μ − μ₀)²] is (m − μ₀)² + v",
+        _SWEEP.but(pull=lambda mu_0, lambda_0, m: lambda_0 * (m - mu_0) ** 2),
+        "v counts once for each point in b: it stands inside the sum",
+        _SWEEP.but(points=lambda x, m, v: ((x - m) ** 2).sum() + v),
+        "the prior's term is missing in b: λ₀ E[(μ − μ₀)²]",
+        _SWEEP.but(pull=lambda: 0),
+        "λ₀ is missing before E[(μ − μ₀)²] in b",
+        _SWEEP.but(pull=lambda mu_0, m, v: (m - mu_0) ** 2 + v),
+        "the ½ is missing in b",
+        _SWEEP.but(b=lambda b_0, points, pull: b_0 + points + pull),
+        "b₀ is missing: b starts from it",
+        _SWEEP.but(b=lambda points, pull: (points + pull) / 2),
+        "you averaged over the points in b: sum",
+        _SWEEP.but(points=lambda x, m, v: ((x - m) ** 2 + v).mean()),
+        "b was made from the old values, about μ₀: take m and v as just updated",
+        _SWEEP.but(points=lambda x, mu_0, v: ((x - mu_0) ** 2 + v).sum(), pull=lambda lambda_0, v: lambda_0 * v),
+        "the fourth result is b, not E[τ] = a / b",
+        _SWEEP.but(parts=lambda m, v, a, b: (m, v, a, a / b)),
+        "a and b are exchanged: return m, v, a, b",
+        _SWEEP.but(parts=lambda m, v, a, b: (m, v, b, a)),
+    ),
+    results=("m", "v", "a", "b"),
 )

@@ -156,6 +156,6 @@ def gradient_clouds(distance: float = 3.0, std: float = 1.0, samples: int = 1) -
     controls = {
         "distance": slider(0.0, 7.0, distance, "distance", 0.1),
         "std": slider(0.2, 3.0, std, "σ", 0.1),
-        "samples": ipywidgets.IntSlider(samples, 1, 100, description="draws of x", layout={"width": "26em"}),
+        "samples": ipywidgets.IntSlider(samples, 1, 100, description="draws", layout={"width": "26em"}),
     }
     return Interactive(draw_gradient_clouds, controls, layout=ipywidgets.VBox(list(controls.values())))
