@@ -28,7 +28,7 @@ def test_every_bound_and_measure_gives_there_what_it_gives_here(kind: str) -> No
     assert "outcomes are as on the processor" in run("tests.devices.contract", kind)
 
 
-@pytest.mark.parametrize("name", ["autoencoders", "variational_autoencoder", "convolutional_vae"])
+@pytest.mark.parametrize("name", ["variational_autoencoder", "convolutional_vae", "discrete_vae"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lecture_runs_there(kind: str, name: str) -> None:
     assert "claims do not hold after so short a training" in run("tests.devices.pretend", kind, name)

@@ -723,7 +723,7 @@ with torch.no_grad():
     rows = {
         f"{n}, {salt[n]:.1f} dB": m(salted[:6]).clamp(0, 1) for n, m in salt_methods.items()
     }
-title = "Salt and pepper: only the network trained on it leaves no spots"
+title = "Salt and pepper: the network trained on it is nearly clean"
 figures.image_rows({"clean": few[:6], **rows}, title, width=8)
 
 # %% [markdown]

@@ -724,7 +724,7 @@ right.legend()
 figure
 
 # %% [markdown]
-# *Figure, left: for each shape the probabilities of the colours, by the rule and by the network, as bars in these colours:
+# *Figure: left, for each shape the probabilities of the colours, by the rule and by the network, as bars in these colours:
 # nearly equal, ellipses half blue and half vermilion. Right: the training cross-entropy falls to the entropy of the coins
 # within a few epochs.*
 

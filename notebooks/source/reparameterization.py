@@ -670,6 +670,8 @@ try:
     pathwise(Bernoulli(torch.tensor(p)), f, 10)
 except NotImplementedError as refusal:
     print(refusal)
+
+# %%
 own = torch.full((200_000,), p, requires_grad=True)
 (draws,) = torch.autograd.grad(score_function(Bernoulli(own), f, 1).sum(), own)
 claim(
