@@ -749,6 +749,7 @@ def mean_of(kind: str) -> dict[str, float]:
     return {f"{sort}: {name}": m for (sort, name), m in mean.items() if kind in name}
 
 
+# %%
 claim(
     "logarithms of the skewed columns beat the raw columns, by more than 0.015 and for nearest neighbours by more than 0.05",
     gap["logistic regression", "columns, logs", "columns, raw"] > 0.015
