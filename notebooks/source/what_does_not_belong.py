@@ -173,7 +173,7 @@ for name, score in scores.items():
 # %% tags=["fragment"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 4.4))
 table = torch.tensor(list(caught.values()))
-axes.imshow(table, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
+axes.imshow(table, cmap="Blues", vmin=0, vmax=2, aspect="auto")  # light under the text
 for i, row in enumerate(table.tolist()):
     for j, share in enumerate(row):
         axes.text(j, i, f"{share:.0%}", ha="center", va="center", fontsize=16)

@@ -46,7 +46,7 @@ train, held_out = digits()
 # ## · Salt and pepper •
 #
 # *5 minutes.* To train a denoiser, one spoils pictures on purpose. Salt-and-pepper noise replaces a share $p$ of all pixels, half
-# of it by 0 (pepper) and half by 1 (salt). One uniform number $u$ per pixel decides:
+# of it by 0 (pepper) and half by 1 (salt). One uniform number $u$ for each entry of $x$ decides:
 #
 # $$ \tilde x = \begin{cases} 0 & u < p / 2 \\ 1 & u \ge 1 - p / 2 \\ x & \text{otherwise.} \end{cases} $$
 #

@@ -19,6 +19,16 @@ def _reduced(bound: Formula) -> list[str | Answer]:
     return [minus, bound.then(torch.neg), mean, bound.then(torch.mean), total, bound.then(torch.sum)]
 
 
+def _badly_scaled(formula: Formula) -> list[str | Answer]:
+    """What goes wrong on the way from log weights to weights, for a result that is a ratio."""
+    return [
+        "exp overflows or underflows for weights far from 1: subtract the largest log weight first, it cancels in the ratio",
+        formula.but(w=lambda log_weights: log_weights.exp()),
+        "you subtracted the largest log weight of the whole batch: examples differ, subtract each one's own, max over axis 0",
+        formula.but(w=lambda log_weights: (log_weights - log_weights.max()).exp()),
+    ]
+
+
 # 1. how many equal weights the weights are worth
 
 _EFFECTIVE = Formula(
@@ -46,10 +56,7 @@ effective_draws = Exercise(
     _EFFECTIVE,
     _effective_draws_cases,
     wrong(
-        "exp overflows or underflows for weights far from 1: subtract the largest log weight first, it cancels in the ratio",
-        _EFFECTIVE.but(w=lambda log_weights: log_weights.exp()),
-        "you subtracted the largest log weight of the whole batch: examples differ, subtract each one's own, max over axis 0",
-        _EFFECTIVE.but(w=lambda log_weights: (log_weights - log_weights.max()).exp()),
+        *_badly_scaled(_EFFECTIVE),
         "you subtracted the mean log weight: a draw far above it still overflows, subtract the largest",
         _EFFECTIVE.but(w=lambda log_weights: (log_weights - log_weights.mean(0)).exp()),
         "the draws run along axis 0: you took the weights of one draw over the examples",
@@ -263,10 +270,7 @@ predicted_gap = Exercise(
     _PREDICTED,
     _predicted_gap_cases,
     wrong(
-        "exp overflows or underflows for weights far from 1: subtract the largest log weight first, it cancels in the ratio",
-        _PREDICTED.but(w=lambda log_weights: log_weights.exp()),
-        "you subtracted the largest log weight of the whole batch: examples differ, subtract each one's own, max over axis 0",
-        _PREDICTED.but(w=lambda log_weights: (log_weights - log_weights.max()).exp()),
+        *_badly_scaled(_PREDICTED),
         "you subtracted less than the largest log weight, such as the mean or the first: a draw far above still overflows",
         _PREDICTED.but(w=lambda log_weights: (log_weights - log_weights.mean(0)).exp()),
         "you subtracted the largest log weight of each row, over the examples: the draws run along axis 0, max over that one",
