@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from math import log
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from tests.right_answers.variational_autoencoder import RIGHT_ANSWERS
 from vae_course.exercises.engine import check
-from vae_course.exercises.exercise import Exercise, ExerciseError, NotDoneError
+from vae_course.exercises.exercise import Exercise, ExerciseError, NotDoneError, wrong
 from vae_course.exercises.parts import normal
 from vae_course.exercises.sheets import cleaning, variational_autoencoder
 
@@ -220,3 +221,15 @@ def test_a_result_wrong_only_where_zero_is_right_is_not_off_by_a_factor_of_one()
     exercise = Exercise("copy", lambda x: x.clone(), cases, [])
     with pytest.raises(ExerciseError, match="the result is 1 where 0 is right"):
         check(exercise, lambda x: x + (x == 0).double(), seed=0)
+
+
+def test_wrong_answers_warn_no_student() -> None:
+    def warns(mean: Tensor, log_std: Tensor) -> Tensor:
+        warnings.warn("of a wrong answer", stacklevel=1)
+        return right(mean, log_std) + 1
+
+    exercise = Exercise(KL.name, KL.reference, KL.cases, wrong("one too many", warns))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ExerciseError, match="sign is flipped"):
+            check(exercise, lambda mean, log_std: -right(mean, log_std))

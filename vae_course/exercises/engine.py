@@ -14,7 +14,9 @@ module passed in) are those of the reference, it prints one line. Otherwise it s
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -106,6 +108,14 @@ def named(
     return None
 
 
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Without the warnings of wrong answers, which are not the student's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 @lru_cache(maxsize=64)
 def reference(exercise: Exercise, seed: int) -> list[Outcome]:
     """The right outcomes."""
@@ -118,11 +128,12 @@ def reference(exercise: Exercise, seed: int) -> list[Outcome]:
 @lru_cache(maxsize=64)
 def mistakes(exercise: Exercise, seed: int) -> list[tuple[str, Attempt]]:
     """What every known wrong answer gives, with its sentence; run once for each seed."""
-    return [
-        (mistake.message, attempt(exercise, Here(exercise.prepare(wrong)), seed))
-        for mistake in exercise.mistakes
-        for wrong in mistake.answers
-    ]
+    with _silently():
+        return [
+            (mistake.message, attempt(exercise, Here(exercise.prepare(wrong)), seed))
+            for mistake in exercise.mistakes
+            for wrong in mistake.answers
+        ]
 
 
 def known_mistake(exercise: Exercise, given: Attempt, seed: int) -> str | None:
@@ -151,6 +162,7 @@ def slipped(exercise: Exercise, seed: int) -> Iterator[Effect]:
     """What the slips of a right answer give, each with its sentence; those left out on which it fails."""
     written = exercise.prepare(exercise.written or exercise.reference)
     for candidate in slips(exercise, written, draw_cases(exercise, seed)[0]):
-        made = attempt(exercise, Here(slipping(written, candidate)), seed)
+        with _silently():
+            made = attempt(exercise, Here(slipping(written, candidate)), seed)
         if made.failure is None:
             yield candidate.message, made.outcomes

@@ -51,7 +51,7 @@ generator = torch.Generator().manual_seed(0)
 #
 # $$ \sum_i p(i) \, \bigl[ \log_2 p(i) - \log_2 q(i) \bigr] $$
 #
-# This is a KL divergence, in bits; you will meet it in every lecture from [[latent_variable_models]] on. An outcome with $p(i) = 0$ never comes and
+# This is a KL divergence, in bits; most lectures from [[latent_variable_models]] on use it. An outcome with $p(i) = 0$ never comes and
 # costs nothing; q is positive everywhere, and may be as small as $10^{-13}$, so add no small constant to it.
 #
 # `p`, `q`: `[batch, k]`, each row sums to 1 → `[batch]`, in bits.

@@ -155,6 +155,13 @@ elbo_discrete = Exercise(
 
 # 2. Σ_z p(z|x) [log p(x, z) − log q(z)], a bound from above
 
+
+def _normalised(small: float, log_joint: Tensor) -> Tensor:
+    """A posterior with a small number in the place of probabilities that underflow."""
+    joint = log_joint.exp() + small
+    return joint / joint.sum(-1, keepdim=True)
+
+
 _ABOVE = Formula(
     "log_joint log_q",
     posterior=lambda log_joint: log_joint.softmax(-1),
@@ -198,6 +205,7 @@ evidence_upper_bound = Exercise(
         _ABOVE.but(posterior=lambda log_joint: log_joint.exp()),
         "exp overflows or underflows for log-joints far from 0: softmax subtracts the largest first",
         _ABOVE.but(posterior=lambda log_joint: log_joint.exp() / log_joint.exp().sum(-1, keepdim=True)),
+        *[_ABOVE.but(posterior=partial(_normalised, small)) for small in SMALL],
         "you normalised over the batch: each example has its own posterior, over the states, the last axis",
         _ABOVE.but(posterior=lambda log_joint: log_joint.softmax(0)),
         "you normalised over the whole batch: each example has its own posterior, over the states, the last axis",

@@ -60,6 +60,7 @@ effective_draws = Exercise(
         "you subtracted the mean log weight: a draw far above it still overflows, subtract the largest",
         _EFFECTIVE.but(w=lambda log_weights: (log_weights - log_weights.mean(0)).exp()),
         "the draws run along axis 0: you took the weights of one draw over the examples",
+        _EFFECTIVE.but(number=lambda log_weights: 1 / log_weights.softmax(1).square().sum(0)),
         _EFFECTIVE.but(w=lambda log_weights: (log_weights - log_weights.amax(1, keepdim=True)).exp()),
         "this is Σ w̃², one over the effective number: equal weights must give the number of draws",
         _EFFECTIVE.but(number=lambda above, below: below / above),
