@@ -49,7 +49,7 @@ class Proof:
     def run(self) -> None:
         """Run the lecture; afterwards `said` holds its claims and the folder what the copies found."""
         claims.claim = self.hear
-        edits = {at: [] for at in range(len(self.cells))}  # type: dict[int, list[int]]
+        edits: dict[int, list[int]] = {at: [] for at in range(len(self.cells))}
         for number, edit in enumerate(self.breaks):
             if edit.where:
                 self.watch(number)
@@ -177,7 +177,7 @@ def prove(said: str, only: str = "", root: Path = ROOT) -> int:
     """
     if not hasattr(os, "fork"):
         sys.exit("This command forks processes, which this system does not do: use Linux.")
-    target, began = lecture_of(said, root), time.perf_counter()
+    target, began = target_of(said, root), time.perf_counter()
     lecture = target.lecture
     breaks = [edit for edit in breaks_of(lecture.name, root) if only in edit.name]
     with tempfile.TemporaryDirectory() as folder:
@@ -197,7 +197,7 @@ def prove(said: str, only: str = "", root: Path = ROOT) -> int:
 
 def plateau(said: str, budget: float = 4.0, root: Path = ROOT) -> int:
     """Run a lecture with every training `budget` times as long; print the claims that do not hold then; how many they are."""
-    target, began = lecture_of(said, root), time.perf_counter()
+    target, began = target_of(said, root), time.perf_counter()
     os.environ["VAE_COURSE_BUDGET"] = str(budget)
     proof = Proof(code_of(target, root), [], Path())
     run_plainly(proof, target)
@@ -209,7 +209,7 @@ def plateau(said: str, budget: float = 4.0, root: Path = ROOT) -> int:
     return len(proof.untrue)
 
 
-def lecture_of(said: str, root: Path) -> Target:
+def target_of(said: str, root: Path) -> Target:
     """The notebook of a lecture, by its number or name."""
     lecture = catalogue(root).find(said)
     (target,) = (t for t in targets(root) if t.lecture == lecture and t.kind is Kind.LECTURE)
