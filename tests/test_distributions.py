@@ -201,7 +201,14 @@ def test_parameters_with_nan_are_refused() -> None:
     assert "mean" in message(lambda: diagonal_normal(bad, 1.0))
 
 
-@pytest.mark.parametrize("std", [0.0, -0.5, nan])
+@pytest.mark.parametrize("std", [nan, torch.tensor([1.0, nan, 1.0])], ids=["number", "tensor"])
+def test_a_standard_deviation_with_nan_is_refused(std: float | Tensor) -> None:
+    text = message(lambda: diagonal_normal(torch.zeros(2, 3), std))
+    assert "standard deviation" in text
+    assert "NaN in 1 of" in text
+
+
+@pytest.mark.parametrize("std", [0.0, -0.5])
 def test_a_standard_deviation_that_is_not_positive_is_refused(std: float) -> None:
     for given_std in (std, torch.tensor([1.0, std, 1.0])):
         text = message(lambda given_std=given_std: diagonal_normal(torch.zeros(2, 3), given_std))  # type: ignore[misc]
