@@ -23,6 +23,7 @@ VENV = ROOT / ".venv"
 OLDEST_PYTHON = (3, 11)
 
 Command = list[str]
+INSTALL = ["pip", "install", "--compile-bytecode", "--python"]  # compiled once: imports take half the time
 
 
 def main() -> None:
@@ -50,10 +51,10 @@ def steps(torch_index: str, extras: Sequence[str] = ()) -> Iterator[Command]:
 def find_installer(python: Path, folder: Path) -> Command:
     """A command that installs the packages named after it into the environment of `python`."""
     if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--python", str(python)]
+        return [uv, *INSTALL, str(python)]
     pip = find_pip(python, folder)
     if runs([*pip, "install", "--quiet", "--target", str(folder / "uv"), "uv"]):
-        return [str(folder / "uv" / "bin" / "uv"), "pip", "install", "--python", str(python)]
+        return [str(folder / "uv" / "bin" / "uv"), *INSTALL, str(python)]
     return [*pip, "install"]
 
 
