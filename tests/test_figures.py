@@ -61,6 +61,18 @@ def test_frames_of_other_shapes_are_refused() -> None:
         diagrams.event_frames(axes, Normal(torch.zeros(4), 1.0), "p")
 
 
+def test_a_graph_draws_its_nodes_and_an_arrow_for_each_edge() -> None:
+    _, (axes,) = figures.subplots(1, 1, (4, 3))
+    axes.set(xlim=(-0.5, 1.5), ylim=(-0.5, 1.5))
+    places = {"φ": (0.0, 0.0), "ε": (1.0, 0.0), "z": (0.5, 1.0)}
+    diagrams.computation_graph(axes, places, ["φ → z", "ε → z"], drawn=["ε"], back=["z → φ"])
+    texts = [text for text in axes.texts if text.get_text()]
+    assert [text.get_text() for text in texts] == list(places)
+    assert len(axes.texts) - len(texts) == 3
+    with pytest.raises(KeyError):
+        diagrams.computation_graph(axes, places, ["φ → y"])
+
+
 def test_columns_of_boxes_hold_every_text_inside_the_axes() -> None:
     figure, (axes,) = figures.subplots(1, 1, figsize=(8, 4))
     diagrams.box_columns(axes, {"I": ["a", "b"], "II": ["c", "d", "e"]}, ["red", "blue"])

@@ -83,14 +83,14 @@ EXERCISES = [exercise.answer for exercise in asked(NAME, BLANK)]
 
 def test_right_wrong_and_failing_answers_each_get_their_line(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
     averaged = RIGHT["kl_to_standard_normal"].replace(".sum(-1)", ".mean(-1)")
-    hand_in(course, {**RIGHT, "kl_to_standard_normal": averaged, "importance_weighted_bound": "return undefined"})
+    hand_in(course, {**RIGHT, "kl_to_standard_normal": averaged, "elbo_from_samples": "return undefined"})
     missing, (file, *lines) = said(course, capsys)
     assert file == f"my-sheets/{BLANK.name}"
     assert [line.split(":")[0] for line in lines] == [f"{NUMBER}.{i} {name}" for i, name in enumerate(EXERCISES, 1)]
     by_name = dict(zip(EXERCISES, (line.partition(": ")[2] for line in lines), strict=True))
     assert by_name["reparameterize"] == "passed"
     assert "you averaged over the latents" in by_name["kl_to_standard_normal"]
-    assert "NameError: name 'undefined' is not defined" in by_name["importance_weighted_bound"]
+    assert "NameError: name 'undefined' is not defined" in by_name["elbo_from_samples"]
     assert missing == len(EXERCISES) - 1
 
 

@@ -87,7 +87,7 @@ print(f"{different:,} of the rounded sprites differ")
 # %% [markdown] tags=["slide"]
 # ## · β is a price
 #
-# Lecture [[likelihoods_and_evaluation]] split the bound into two costs: the **distortion** $D = -E_q[\log p_\theta(x|z)]$ and the **rate**
+# Lecture [[evaluation]] split the bound into two costs: the **distortion** $D = -E_q[\log p_\theta(x|z)]$ and the **rate**
 # $R = D_{KL}(q_\varphi(z|x) \,\|\, p(z))$. Ask for the least distortion at a rate of at most $R_0$ nats, averaged
 # over the data:
 #

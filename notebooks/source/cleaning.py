@@ -166,7 +166,8 @@ claim(
 #
 # - PCA allows $g = 1$ or $0$. Keeping a component costs $\sigma^2$, dropping it costs $\lambda_k$: **keep it where
 #   $\lambda_k > \sigma^2$**.
-# - The best $g$ is the gain above. It leaves $\lambda_k \sigma^2 / (\lambda_k + \sigma^2)$, less than either.
+# - The best $g$ is the gain above. It leaves $\lambda_k \sigma^2 / (\lambda_k + \sigma^2)$: never more than either, and less where
+#   $\lambda_k > 0$.
 
 # %%
 from vae_course.exact.principal_components import PrincipalComponents
@@ -525,7 +526,7 @@ network = Refine(12, 3).to(run.device)
 losses = torch.stack(learn(network, corrupt, PASSES, 2e-2, size=25)).cpu()
 
 # %% tags=["slide"]
-smooth = losses.unfold(0, 20, 20).mean(1)  # over 20 steps each
+smooth = losses[: len(losses) // 20 * 20].unflatten(0, (-1, 20)).mean(1)  # over 20 steps each
 pictures = [500 * (step + 1) / 1000 for step in range(len(smooth))]
 lines = {
     "network": smooth.tolist(),
@@ -595,9 +596,9 @@ claim(
     and ssim["weighted mean of digits"] > ssim["median filter"] + 0.005, psnr=psnr, ssim=ssim,
 )  # fmt: skip
 claim(
-    "on noisy training digits the weighted mean leaves less than a hundredth of the affine map's error; held out it is 3 dB behind it",
-    recalled < measured["best map"] / 100
-    and psnr["weighted mean of digits"] < psnr["best affine map"] - 3,
+    "on noisy training digits the weighted mean leaves less than a thousandth of the affine map's error; held out it is over 3.5 dB behind it",
+    recalled < measured["best map"] / 1000
+    and psnr["weighted mean of digits"] < psnr["best affine map"] - 3.5,
     recalled=recalled, affine=measured["best map"], **psnr,
 )  # fmt: skip
 
@@ -607,8 +608,8 @@ claim(
 #
 # *Break it*: in `learn`, give `loss` the target `given`. Which claims fall?
 #
-# <details><summary>Answer</summary>The first two. The network learns to copy, and ends where doing nothing
-# does.</details>
+# <details><summary>Answer</summary>The first two here; run on, and later ones that praise a network fall too. It learns to copy, and ends where
+# doing nothing does.</details>
 #
 # Now **exercise [[:denoising_step]]** (a training step by hand).
 
@@ -627,7 +628,7 @@ def any_level(clean: Tensor, generator: torch.Generator) -> Tensor:
 
 
 generalist = Refine(12, 3).to(run.device)
-learn(generalist, any_level, PASSES, 2e-2, size=25)
+_ = learn(generalist, any_level, PASSES, 2e-2, size=25)
 
 # %%
 few, levels = test[:500], [0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]
@@ -679,9 +680,9 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# At σ = 0.05 the second network is behind doing nothing after two passes over the digits, but not after twenty. And at σ = 1
-# the plain methods have an advantage: a pixel of their answer depends on the whole picture, one of the network's on 11 × 11
-# pixels.
+# At σ = 0.05 the second network is behind doing nothing after two passes over the digits; in one training of twenty passes it came
+# level with it, still behind the affine map. At σ = 1 two things may hold it back: a pixel of its answer depends on 11 × 11 pixels, one of
+# the affine map's or the weighted mean's on the whole picture; and that training of twenty passes came most of the way to the affine map.
 
 # %% [markdown] tags=["slide"]
 # ### Another kind of noise
@@ -705,7 +706,7 @@ def fitted_map(given: Tensor, target: Tensor):  # least squares, with a small ri
 
 
 for_salt = Refine(12, 3).to(run.device)
-learn(for_salt, fail, PASSES, 2e-2, size=25)
+_ = learn(for_salt, fail, PASSES, 2e-2, size=25)
 
 # %%
 salted = fail(few, draws)

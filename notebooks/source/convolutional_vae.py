@@ -447,7 +447,7 @@ figures.image_rows(rows, "The convolutional VAE on digits (mean images)")
 # course: one shape each, with known shape, size, rotation, position and colour. At full scale this section takes
 # CIFAR-10 instead, if it is on disk.
 #
-# A colour value is a byte, so by lecture [[likelihoods_and_evaluation]]: dequantise, take a normal with one learned σ, and report an
+# A colour value is a byte, so by lecture [[likelihoods]]: dequantise, take a normal with one learned σ, and report an
 # upper bound on the bits per dimension of the bytes (the ELBO and the dequantisation both only lose).
 
 # %%
@@ -577,7 +577,7 @@ figure
 #
 # A layout is mostly black and white; the filter leaves grey rims. Take the density for the probability of material, draw
 # pixels anew at each step as for digits, and the Bernoulli of lecture [[variational_autoencoder]] is the likelihood. The mean image is the
-# density that the model proposes. The grey rims set a floor (lecture [[likelihoods_and_evaluation]]): no model can
+# density that the model proposes. The grey rims set a floor (lecture [[likelihoods]]): no model can
 # need fewer nats on average than the entropy of the drawing.
 
 # %%

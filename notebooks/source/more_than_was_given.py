@@ -95,7 +95,7 @@ figure
 # <details><summary>Predict: which rule for enlarging is exact already?</summary>
 #
 # Repeating every pixel, since $AU = I$. A smooth surface through the small picture's values is not: its block means are
-# others. Linear regression is, if it is fitted without a penalty: see below.
+# others. Linear regression is, if it is fitted without a penalty, in every block that varies in training: see below.
 # </details>
 
 # %%
@@ -153,7 +153,7 @@ claim(
 #
 # <details><summary>Predict: which of them does SSIM call the worst?</summary>
 #
-# The haze and the noise. On paper, where mean and variance are 0, both factors compare with nearly nothing, so what is
+# The haze, then the noise. On paper, where mean and variance are 0, both factors compare with nearly nothing, so what is
 # added there counts in full. Weak strokes are in their places.
 # </details>
 
@@ -375,7 +375,7 @@ figure
 
 # %% [markdown]
 # *Figure: for five answers from 14 × 14 and from 7 × 7 pixels, a bar of the error in what was left open, and at its end
-# that in what was known: wide for bilinear, narrower for bicubic, too small to be seen for regression and the network.*
+# that in what was known: wide for bilinear, narrower for bicubic, hardly to be seen for the network, not at all for regression.*
 
 # %%
 share = {
@@ -447,7 +447,7 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# The sum tells what is wrong with an answer. Above 1 there is detail that is not true; below 1, as for the smooth surfaces,
+# The sum tells what is wrong with an answer. Of answers that are right on average, above 1 there is contrast that is not true; below 1, as for the smooth surfaces,
 # contrast is lost that was known. A sum of 1 is necessary for a mean, not sufficient: the mean digit has it, and so nearly
 # have repeated pixels, by Pythagoras.
 
@@ -459,8 +459,8 @@ claim(
 #
 # $$ x = \bar x + \frac{1}{\sqrt n} \sum_{i=1}^n \varepsilon_i (x_i - \bar x), \qquad \varepsilon \sim \mathcal N(0, I) . $$
 #
-# Regression leaves a rest $r = x - m(y)$ that is uncorrelated with $y$. In a Gaussian world uncorrelated is independent:
-# so $m(y)$ **is** $\mathbb E[x \mid y]$, no function of $y$ has less expected error, and that least error is what
+# Regression's answer, $b(y)$, leaves a rest $r = x - b(y)$ that is uncorrelated with $y$. In a Gaussian world uncorrelated is independent:
+# so $b(y)$ **is** $m(y) = \mathbb E[x \mid y]$, no function of $y$ has less expected error, and that least error is what
 # regression leaves on the digits it was fitted to. And $r$ has the same distribution for every $y$: to **guess** a
 # picture that could have become $y$, add to $m(y)$ the rest of any other picture.
 
@@ -534,7 +534,7 @@ claim(
 
 # %% [markdown] tags=["slide"]
 # What does the network know about digits that regression does not? Not means and covariances: a world with these alone
-# leaves it no advantage. It knows what is **not** Gaussian about digits: for instance, that ink is there or not.
+# leaves it no advantage. It knows what is **not** Gaussian about digits: perhaps, that ink is there or not.
 #
 # Why twice? Given $y$, the truth $x$ and the guess $x'$ are two independent draws around the same mean $m$:
 #
@@ -732,8 +732,8 @@ figure
 nats = float(-(p * q.log()).sum(1).mean())
 of_ellipse = q[ellipse].mean(0)
 claim(
-    "the cross-entropy of the network that can say or is less than 0.03 nats above the entropy of the coins, which none can pass",
-    0 <= nats - floor < 0.03, nats=nats, floor=floor,
+    "the cross-entropy of the network that can say or is less than 0.01 nats above the entropy of the coins, which none can pass",
+    0 <= nats - floor < 0.01, nats=nats, floor=floor,
 )  # fmt: skip
 claim(
     "to an ellipse it gives blue and vermilion between 0.4 and 0.6 each, and all else less than 0.03",
@@ -765,7 +765,7 @@ claim(
 # - The block means are known: any answer can be made exact in them, and its squared error falls by just that part.
 # - Put the plain methods beside the network: repeated pixels, bicubic, regression. Two measures may disagree.
 # - Squared error is answered by a mean. Its variance and its error add up to the variance of the truth.
-# - A guess that looks real costs twice the least error. What it adds is invented.
+# - A guess drawn from what is possible costs twice the least error. What it adds is invented.
 # - A mean of possible answers may be none of them. To give one of them, a model must be able to say "or".
 #
 # **Exercises**: [[sheet]].

@@ -69,53 +69,32 @@ claim("sample() returns numbers: autograd sees no μ in them", not z.requires_gr
 
 # %% [markdown] tags=["slide"]
 # The numbers depend on $\mu$ through the **distribution** they were drawn from, and autograd differentiates numbers by
-# numbers. The graph shows where the gradient stops, and two ways around.
+# numbers. The graph, with $\varphi$ for the parameters of $q$, shows where the gradient stops, and two ways around; section
+# [[#The pathwise]] writes the second with a function $g$ of noise $\varepsilon$.
 
-# %%
-from matplotlib.axes import Axes
+# %% tags=["skip"]
+from vae_course.notebook.diagrams import computation_graph
 
-FORWARD = {"arrowstyle": "-|>", "lw": 2.5, "shrinkA": 24, "shrinkB": 24, "color": "black"}
-BACK = FORWARD | {"color": figures.VERMILION, "linestyle": "--"}
-
-
-def graph(axes: Axes, title: str, nodes: dict, edges: list[str], back: list[str]) -> None:
-    for text, (x, y, shape, colour) in nodes.items():
-        box = {"boxstyle": f"{shape},pad=0.35", "facecolor": colour, "edgecolor": "black"}
-        axes.text(x, y, text, ha="center", va="center", fontsize=17, bbox=box, zorder=3)
-    for edge in (*edges, *back):  # "from → to"; the gradient's way runs a little beside it
-        (x, y, *_), (x_end, y_end, *_) = (nodes[name] for name in edge.split(" → "))
-        arrow, aside = (BACK, 0.16) if edge in back else (FORWARD, 0.0)
-        axes.annotate("", (x_end - aside, y_end), (x - aside, y), arrowprops=arrow)
-    axes.set(xlim=(-1.25, 1.25), ylim=(-0.25, 2.35))
-    axes.set_title(title, loc="center")
-    axes.axis("off")
-
-
-# %%
-RANDOM, FIXED = ("circle", figures.SKY), ("round", "white")  # drawn; computed or given
-blocked = {"φ": (0, 0, *FIXED), "z ~ q": (0, 1, *RANDOM), "f(z)": (0, 2.1, *FIXED)}
-rerouted = {
-    "φ": (-0.7, 0, *FIXED), "ε": (0.8, 0, *RANDOM), "z = g(φ, ε)": (0, 1, *FIXED), "f(z)": (0, 2.1, *FIXED),
-}  # fmt: skip
-weighted = {
-    "φ": (-0.7, 0, *FIXED), "z ~ q": (0.8, 0.3, *RANDOM), "log q(z)": (-0.7, 1.1, *FIXED),
-    "f(z)": (0.8, 1.25, *FIXED), "f(z) · log q(z)": (0, 2.1, *FIXED),
+moved, product = "z = g(φ, ε)", "f(z) · log q(z)"
+blocked = {"φ": (0, 0), "z ~ q": (0, 1), "f(z)": (0, 2.1)}
+rerouted = {"φ": (-0.7, 0), "ε": (0.8, 0), moved: (0, 1), "f(z)": (0, 2.1)}
+weighted = {"φ": (-0.7, 0), "z ~ q": (0.8, 0.3), "log q(z)": (-0.7, 1.1), "f(z)": (0.8, 1.25), product: (0, 2.1)}  # fmt: skip
+ways = ["φ → z ~ q", "z ~ q → log q(z)", "φ → log q(z)", "z ~ q → f(z)", f"log q(z) → {product}", f"f(z) → {product}"]  # fmt: skip
+graphs = {  # title: nodes, arrows, what is drawn, where the gradient runs
+    "blocked": (blocked, ["φ → z ~ q", "z ~ q → f(z)"], ["z ~ q"], ["f(z) → z ~ q"]),
+    "rerouted: pathwise": (
+        rerouted, [f"φ → {moved}", f"ε → {moved}", f"{moved} → f(z)"], ["ε"], [f"f(z) → {moved}", f"{moved} → φ"],
+    ),
+    "left alone: score function": (weighted, ways, ["z ~ q"], [f"{product} → log q(z)", "log q(z) → φ"]),
 }  # fmt: skip
 
 # %% tags=["fragment"]
 figure, panels = figures.subplots(1, 3, figsize=(12, 5))
-graph(panels[0], "blocked", blocked, ["φ → z ~ q", "z ~ q → f(z)"], ["f(z) → z ~ q"])
+for axes, (title, graph) in zip(panels, graphs.items(), strict=True):
+    axes.set_title(title, loc="center")
+    axes.set(xlim=(-1.25, 1.25), ylim=(-0.25, 2.35))
+    computation_graph(axes, *graph)
 panels[0].plot(-0.16, 0.5, "X", markersize=18, color=figures.VERMILION)
-graph(
-    panels[1], "rerouted: pathwise", rerouted,
-    ["φ → z = g(φ, ε)", "ε → z = g(φ, ε)", "z = g(φ, ε) → f(z)"], ["f(z) → z = g(φ, ε)", "z = g(φ, ε) → φ"],
-)  # fmt: skip
-product = "f(z) · log q(z)"
-graph(
-    panels[2], "left alone: score function", weighted,
-    ["z ~ q → log q(z)", "φ → log q(z)", "z ~ q → f(z)", f"log q(z) → {product}", f"f(z) → {product}"],
-    [f"{product} → log q(z)", "log q(z) → φ"],
-)  # fmt: skip
 figure
 
 # %% [markdown]
@@ -273,7 +252,7 @@ for (name, path), colour in zip(paths.items(), (figures.GREEN, figures.VERMILION
 left.plot(*target, "X", markersize=16, color="black", label="target")
 left.set(title="One walker each: both arrive", xlabel="μ₁", ylabel="μ₂", aspect="equal")
 left.legend(loc="upper left")
-right.set(title="Of 400 walkers, one kind stays farther off", xlabel="step")
+right.set(title="400 walkers of each kind: one kind stays farther off", xlabel="step")
 right.set_ylabel("root mean squared ‖μ − t‖")
 right.legend(loc="upper right")
 figure
@@ -506,7 +485,9 @@ spread = {
 }
 
 # %% [markdown] tags=["slide"]
-# With both remedies the term $r^4 / \sigma^2$ is gone: the best constant leaves $4 (d + 1)\, r^2 + 2 d (d + 2)\, \sigma^2$, the
+# With both remedies the term $r^4 / \sigma^2$ is gone. The control variate leaves of the integrand $\sigma^2 \lVert \varepsilon \rVert^2$
+# alone, the best constant, $b = r^2 + (d + 2)\sigma^2$, leaves $\sigma^2(\lVert \varepsilon \rVert^2 - d - 2) + 2 \sigma\, \delta^\top\! \varepsilon$
+# with $\delta = \mu - t$. Times the score $\varepsilon / \sigma$, by moments of normals, the best constant leaves $4 (d + 1)\, r^2 + 2 d (d + 2)\, \sigma^2$, the
 # control variate $d (d + 2)(d + 4)\, \sigma^2$ at every distance; at the target, where $g = 0$, it gains nothing.
 
 # %% tags=["fragment"]
@@ -522,7 +503,9 @@ for (name, values), colour in zip(exact_lines.items(), colours, strict=True):
     axes.loglog(along, values, color=colour, label=name)
     if name in spread:
         axes.loglog(distances, spread[name], "o", color=colour)
-axes.set(title="A control variate helps far away, a constant near", ylim=(2, 1e5))
+axes.set(
+    title="Far away the control variate helps more, near the target the constant", ylim=(2, 1e5)
+)
 axes.set(xlabel="distance r from the target, d = 2, σ = 0.7", ylabel="variance of one draw")
 axes.legend(loc="upper left")
 figure
@@ -578,7 +561,7 @@ claim(
 #    integer shape = a sum of exponentials, a Dirichlet = normalised gammas.
 #
 # With an integer shape these last ones are draws, but no differentiable function of the shape: a gamma's shape needs another
-# method, implicit differentiation.
+# method, such as implicit differentiation.
 #
 # Seven of these are put to a test: the largest distance between a family's CDF and the share of the draws below
 # (Kolmogorov-Smirnov). For a normal four percent too wide it would be 0.01.

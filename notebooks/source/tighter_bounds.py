@@ -158,8 +158,8 @@ claim(
 # one whose columns are orthogonal: there the posterior is factorised for every $x$, its mean is linear in $x - b$, and the gap
 # is zero. The bound is nowhere above the likelihood and touches it there, so both have the same maximum.
 #
-# We train all of it by gradients, $W$, $b$, $\sigma$ and a linear encoder with a diagonal $q$, on data from $W_0$ with
-# $\sigma = 0.7$; $\sigma$ starts at 1. The bound is known in closed form: nothing is drawn.
+# We train all of it by gradients, $W$, $b$, $\sigma$ and a linear encoder with a diagonal $q$, on data from another $W$, whose columns lie farther apart,
+# with $\sigma = 0.7$; $\sigma$ starts at 1. The bound is known in closed form: nothing is drawn.
 
 
 # %% tags=["slide"]
@@ -330,7 +330,7 @@ rising, falling = (2 * log_p - q.log_prob(along) for q in (narrow, wide))
 axes.plot(line, rising, "--", color=figures.VERMILION, label="p(z|x)² / q, best factorised q")
 axes.plot(line, falling, color=figures.BLUE, label="p(z|x)² / q, wide q")
 axes.plot(line, log_p, ":", color="black", label="p(z|x)")
-axes.set(title="What the best factorised q misses grows without end")
+axes.set(title="Over the best factorised q, p² / q grows without end")
 axes.set(xlabel="distance from the posterior mean", ylabel="logarithm", ylim=(-8, 10))
 axes.legend(loc="upper center", fontsize=12)
 figure
@@ -354,8 +354,8 @@ claim(
 # (theorem 3) prove it, in the limit of large $k$, if $\mathbb E|w - p(x)|^{2 + \alpha}$ is finite for some $\alpha > 0$, **and** if
 # the mean weight is not too often near 0: $\mathbb E\bigl[(\tfrac1k \sum_i w_i)^{-1}\bigr]$ stays bounded as $k$ grows.
 #
-# For a normal posterior and the wide $q$ both hold. The weights are bounded, as $\Lambda - \Lambda_q$ is positive definite;
-# and $-\log w$ is at most quadratic in $z$, so that $P(-\log w > t)$ falls like $e^{-ct}$, and that of the *least* of $k$ like
+# For a normal posterior and the wide $q$ both hold. The weights of some directions are unbounded, as $\Lambda - \Lambda_q$ has a negative eigenvalue. But $2\Lambda - \Lambda_q$ is positive
+# definite, and so is $(2 + \alpha)\Lambda - (1 + \alpha)\Lambda_q$ for a small $\alpha > 0$: that moment is finite; and $-\log w$ is at most quadratic in $z$, so that $P(-\log w > t)$ falls like $e^{-ct}$, and that of the *least* of $k$ like
 # $e^{-ckt}$.
 #
 # A counterexample: $z$ uniform on $(0, 1)$ and $\log w(z) = 1 - e^{1/z - 1}$. The weights lie between 0 and 1; all their moments are
@@ -395,11 +395,12 @@ claim(
 )  # fmt: skip
 
 # %% [markdown] tags=["notes"]
-# Ask how many draws it would take. With k = 10, all ten have −log w > e^40 with probability 41^−10; such an outcome adds e^40 nats,
-# and e^40 · 41^−10 is 17.
+# Ask how many draws it would take. With k = 10, all ten have −log w > e^40 with probability 41^−10; such an outcome adds at least e^40
+# nats, and e^40 · 41^−10 is more than 17.
 
 # %% [markdown] tags=["slide"]
-# No experiment shows this infinity: it comes from draws so rare that none will ever be made. A condition is proved, not seen.
+# For $k = 1$ a few thousand draws show it; for $k = 10$ or more no experiment does: it comes from draws so rare that none will ever
+# be made. A condition is proved, not seen.
 #
 # ### The race
 #
@@ -552,7 +553,9 @@ for a, b in [(0, 2), (1, 2), (2, 3), (2, 4), (3, 5), (4, 5), (0, 3)]:
     red = {"color": figures.VERMILION, "linestyle": "--"} if (a, b) == (0, 3) else {}
     axes.annotate("", places[b], places[a], arrowprops=look | {"linewidth": 2.5} | red)
 axes.text(1.35, 1.09, "cut: w̃ becomes w̃²", ha="center", fontsize=15, color=figures.VERMILION)
-axes.set_title("φ reaches log w on two ways; the noisy one is replaced by its mean")
+axes.set_title(
+    "φ reaches log w on two ways; the noisy one is replaced by a term of the same mean"
+)
 axes.set(xlim=(-0.4, 4.5), ylim=(-0.3, 1.35))
 axes.axis("off")
 figure
@@ -685,9 +688,9 @@ figure
 # %% [markdown]
 # *Figure: signal-to-noise ratio over k, both logarithmic. The plain gradient in φ falls throughout. Doubly reparameterized it
 # dips at k = 4, then rises. That in θ leaves the frame at k = 4, where its mean passes through 0 on the way from the ELBO's
-# gradient to that of log p(x), then rises. The dashed line of averaged ELBO gradients rises all the way, above all others.*
+# gradient to that of log p(x), then rises. The dashed line of averaged ELBO gradients rises all the way, from k = 4 on above all others.*
 #
-# Spent on the ELBO's own gradient, the same draws give the clearest signal for $\varphi$. It is the gradient of another function,
+# Spent on the ELBO's own gradient, the same draws give the clearest signal for $\varphi$ here. It is the gradient of another function,
 # whose best $q$ the race has shown to be overtaken.
 
 # %%
@@ -708,8 +711,8 @@ claim(
 # %% [markdown] tags=["slide"]
 # *Break it*: in `estimates` write `share` for `share**2`. Which claims on the gradient fall?
 #
-# <details><summary>Answer</summary>Two: that both estimates have one mean, and that this is the gradient of the predicted gap. The score
-# was cut and its mean not put back. For k = 1, w̃ = 1 and nothing changes; θ has another gradient. The signal-to-noise ratio still
+# <details><summary>Answer</summary>Three: that both estimates have one mean, that this is the gradient of the predicted gap, and that the
+# plain ratio halves, since its signal is read off the other estimate. The score was cut and its mean not put back. For k = 1, w̃ = 1 and nothing changes; θ has another gradient. The signal-to-noise ratio still
 # doubles: it is a sharp estimate of the wrong number. (Roeder et al., arXiv:1703.09194, proposed it; for k > 1 it is
 # biased.)</details>
 

@@ -682,7 +682,7 @@ claim(
 #
 # $$ \log p(x) = \log \sum_z p(z)\, p(x|z) \;\ge\; \log p(z_q) + \log p(x|z_q), \qquad z_q \text{ the nearest codes}. $$
 #
-# It drops all fields but one of $128^{49}$. The picture x is dequantised (lecture [[likelihoods_and_evaluation]]), so that the density bounds the
+# It drops all fields but one of $128^{49}$. The picture x is dequantised (lecture [[likelihoods]]), so that the density bounds the
 # probability of 256 grey levels.
 
 # %%

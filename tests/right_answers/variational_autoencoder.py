@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.special
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
@@ -42,16 +41,44 @@ def elbo_in_a_loop(log_likelihood: Tensor, mean: Tensor, log_std: Tensor, z: Ten
     return torch.stack(draws).sum(0) / len(draws)
 
 
-def log_mean_exp_by_maximum(log_weights: Tensor) -> Tensor:
-    top = log_weights.max(dim=0, keepdim=True).values
-    return (top + (log_weights - top).exp().mean(0, keepdim=True).log())[0]
+class HeadsInSequence(nn.Module):
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(pixels, width), nn.SiLU())
+        self.mean = nn.Linear(width, latent)
+        self.log_std = nn.Linear(width, latent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.body(x)
+        return torch.cat((self.mean(h), self.log_std(h)), dim=1)
 
 
-def log_mean_exp_pairwise(log_weights: Tensor) -> Tensor:
-    total = log_weights[0]
-    for row in log_weights[1:]:
-        total = torch.logaddexp(total, row)
-    return total - torch.tensor(float(len(log_weights)), dtype=torch.float64).log()
+class HeadsInAList(nn.Module):
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(pixels, width)
+        self.heads = nn.ModuleList(nn.Linear(width, latent) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        h = h * torch.sigmoid(h)
+        return torch.hstack([head(h) for head in self.heads])
+
+
+class HeadsFilled(nn.Module):
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.hidden, self.act = nn.Linear(pixels, width), nn.SiLU()
+        self.mu = nn.Linear(width, latent)
+        self.s = nn.Linear(width, latent)
+        self.latent = latent
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.act(self.hidden(x))
+        out = x.new_zeros(len(x), 2 * self.latent)
+        out[:, : self.latent] = self.mu(h)
+        out[:, self.latent :] = self.s(h)
+        return out
 
 
 def grid_by_loops(steps: int) -> Tensor:
@@ -88,10 +115,6 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda logits, x: logsigmoid((2 * x - 1) * logits).sum(dim=(-3, -2, -1)),
     ],
     "elbo_from_samples": [elbo_by_distributions, elbo_by_hand, elbo_in_a_loop],
-    "importance_weighted_bound": [
-        log_mean_exp_by_maximum,
-        log_mean_exp_pairwise,
-        lambda log_weights: torch.logsumexp(log_weights - log(log_weights.shape[0]), dim=0),
-    ],
+    "TwoHeads": [HeadsInSequence, HeadsInAList, HeadsFilled],
     "manifold_grid": [grid_by_loops, grid_by_linspace, grid_by_numpy],
 }

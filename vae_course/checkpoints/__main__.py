@@ -1,13 +1,14 @@
-"""`python -m vae_course.checkpoints sprites`: make the stored models anew."""
+"""`python -m vae_course.checkpoints digits`, or sprites: make the stored models anew."""
 
 from __future__ import annotations
 
 import sys
 
+from vae_course.checkpoints.digit_vaes import make_digit_vaes
 from vae_course.checkpoints.sprite_vaes import make_sprite_vaes
 from vae_course.output import say
 
-COMMANDS = {"sprites": make_sprite_vaes}
+COMMANDS = {"digits": make_digit_vaes, "sprites": make_sprite_vaes}
 
 
 def main(arguments: list[str]) -> int:

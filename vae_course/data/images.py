@@ -261,7 +261,7 @@ def quantize(images: Tensor, levels: int) -> Tensor:
 def dequantize(grey: Tensor, levels: int, generator: torch.Generator) -> Tensor:
     """Spread each grey level over its share of [0, 1): k / (L-1) becomes (k + u) / L, u ~ U[0, 1).
 
-    A density of these numbers bounds the probability of the grey levels: `vae_course.estimators.bits_per_dimension`.
+    A density of these numbers bounds the probability of the grey levels: `vae_course.evaluation.bounds.bits_per_dimension`.
     Theis, van den Oord & Bethge, arXiv:1511.01844, section 3.1.
     Raises ValueError unless `grey` holds grey levels only, as `quantize` returns.
     """

@@ -62,6 +62,10 @@ class Formula:
         """With one step exchanged, for each of several others in its place."""
         return [self.but(**{name: other}) for name, steps in others.items() for other in steps]
 
+    def instead(self, step: str) -> Callable[..., list[Self]]:
+        """What puts each of several others in the place of one step."""
+        return lambda *others: self.each(**{step: others})
+
     def given(self, **changed: Callable[[Any], Any]) -> Answer:
         """With arguments changed everywhere: name=a function of the argument."""
         return lambda *given: self(*self._changed(given, changed))

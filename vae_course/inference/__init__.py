@@ -2,5 +2,6 @@
 
 variational                free and factorised q, coordinate ascent
 gradients                  pathwise and score-function estimators of a gradient
+hamiltonian                Hamiltonian Monte Carlo
 expectation_maximization   EM where posterior and maximisation are closed forms
 """

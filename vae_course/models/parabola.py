@@ -13,7 +13,7 @@ class Parabola(nn.Module):
     """p(z) = N(0, 1), p(x|z) = N((1.5 z, z² − 1), σ² I): one latent, two observed dimensions.
 
     Its posterior has no closed form: its mean is not linear in x, and for x high enough inside the bowl it has two
-    modes (at x₁ = 0: x₂ > ⅛ + σ²/2). On a grid everything about it is known (`vae_course.exact.latent_grid`).
+    modes (at x₁ = 0: x₂ > ⅛ + σ²/2). On a grid everything about it is known (`vae_course.exact.grids`).
     std: σ. Raises ValueError unless σ > 0.
     """
 

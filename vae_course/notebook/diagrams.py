@@ -1,11 +1,13 @@
-"""Diagrams: boxes and arrows, frames around events."""
+"""Diagrams: boxes and arrows, graphs of computations, frames around events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from torch.distributions import Distribution
 
 from vae_course.notebook.figures import SKY, VERMILION
@@ -25,6 +27,50 @@ def box_columns(axes: Axes, columns: Mapping[str, Sequence[str]], colours: Seque
     deepest = max(map(len, columns.values()))
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(0.4 - deepest, 1.1))
     axes.axis("off")
+
+
+FORWARD = {"arrowstyle": "-|>", "lw": 2.5, "color": "black"}
+BACK = FORWARD | {"color": VERMILION, "linestyle": "--"}
+
+
+def computation_graph(
+    axes: Axes,
+    nodes: Mapping[str, tuple[float, float]],
+    edges: Sequence[str],
+    drawn: Sequence[str] = (),
+    back: Sequence[str] = (),
+) -> None:
+    """What is computed from what: boxes, and circles for what is `drawn` at random, joined by arrows "from → to".
+
+    nodes: the place of each text. back: arrows that a gradient takes, dashed, a little beside the others.
+    The axes must have their size and limits: arrows end at the boxes. Raises KeyError for an edge between texts that are
+    no nodes.
+    """
+    axes.axis("off")
+    sizes: dict[str, float | NDArray[np.float64]] = {}
+    for text, (x, y) in nodes.items():
+        shape, colour = ("circle", SKY) if text in drawn else ("round", "white")
+        box = {"boxstyle": f"{shape},pad=0.35", "facecolor": colour, "edgecolor": "black"}
+        label = axes.text(x, y, text, ha="center", va="center", fontsize=17, bbox=box, zorder=3)
+        extent = np.asarray(label.get_window_extent().size)  # of the text alone, in pixels
+        pad = 0.35 * 17 * axes.figure.dpi / 72
+        sizes[text] = float(extent.max()) / 2 + pad if text in drawn else extent / 2 + pad
+    for edge in (*edges, *back):
+        start, end = edge.split(" → ")
+        style, aside = (BACK, 0.16) if edge in back else (FORWARD, 0.0)
+        (x, y), (x_end, y_end) = nodes[start], nodes[end]
+        way = axes.transData.transform((x_end, y_end)) - axes.transData.transform((x, y))
+        gaps = [_to_the_edge(size, way) * 72 / axes.figure.dpi + 3 for size in (sizes[start], sizes[end])]
+        shrink = {"shrinkA": gaps[0], "shrinkB": gaps[1]}
+        axes.annotate("", (x_end - aside, y_end), (x - aside, y), arrowprops=style | shrink)
+
+
+def _to_the_edge(size: float | NDArray[np.float64], way: NDArray[np.float64]) -> float:
+    """From the middle of a circle of this radius, or of a box of this half width and height, to its edge along a way."""
+    if isinstance(size, float):
+        return size
+    direction = np.abs(way) / np.hypot(*way)
+    return float(np.min(size / np.maximum(direction, 1e-9)))
 
 
 def event_frames(axes: Axes, p: Distribution, name: str) -> None:

@@ -26,7 +26,7 @@
 from math import log, pi
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_course.data.batches import Batches
 from vae_course.data.images import binarize, digits, fixed_binarization
@@ -234,55 +234,72 @@ axes.legend()
 figure
 
 # %% [markdown]
-# ## · The importance-weighted bound •••
+# ## · An encoder with two heads ••
 #
-# *15 minutes.* From log weights $\log w_k = \log p(x, z_k) - \log q(z_k|x)$, compute
+# *15 minutes.* The lecture's encoder ends in one layer of `2 * latent` numbers, cut in two. Much code gives mean and
+# $\log \sigma$ a layer each, a *head*, and that is where they get mixed up. Write the module:
 #
-# $$ \log \frac1K \sum_{k=1}^K w_k . $$
+# - one hidden layer, from `pixels` to `width` numbers, and SiLU after it;
+# - two linear layers on it, from `width` to `latent` numbers each: make that of the mean first, then that of $\log \sigma$;
+# - the output is both side by side, the means first, as they leave their layers.
 #
-# `log_weights`: `[K, batch]` → `[batch]`, in nats. Log weights of digits lie near −100, of larger pictures near −10,000,
-# where $e^{-10000}$ rounds to 0 in every number type of PyTorch: the answer must be right there too, and its gradient as well.
+# `x`: `[batch, pixels]` → `[batch, 2 * latent]`, with gradients to `x` and to the weights. The check builds your module anew,
+# gives it known weights in float64, and compares the output, the number of parameters, those that a gradient reaches, and the
+# loss after three steps of training.
 #
-# <details><summary>Hint 1</summary>Multiplying all weights by a constant adds its logarithm to the answer.</details>
-# <details><summary>Hint 2</summary>Subtract the largest log weight before exp, add it after log.</details>
-# <details><summary>Hint 3</summary><code>torch.logsumexp</code> does that; what is still missing is a mean, not a
-# sum.</details>
+# <details><summary>Hint 1</summary>Three layers in all. Which of them has <code>pixels</code> inputs?</details>
+# <details><summary>Hint 2</summary>A mean may be negative, and so may log σ. What may follow a head?</details>
+# <details><summary>Hint 3</summary><code>torch.cat([self.mean(features), self.log_std(features)], dim=-1)</code></details>
 
 
 # %%
-def importance_weighted_bound(log_weights: Tensor) -> Tensor:
-    ### BEGIN SOLUTION
-    return log_weights.logsumexp(0) - log(len(log_weights))
-    ### END SOLUTION
+class TwoHeads(nn.Module):
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.hidden = nn.Sequential(nn.Linear(pixels, width), nn.SiLU())
+        self.mean = nn.Linear(width, latent)
+        self.log_std = nn.Linear(width, latent)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        ### BEGIN SOLUTION
+        features = self.hidden(x)
+        return torch.cat([self.mean(features), self.log_std(features)], dim=-1)
+        ### END SOLUTION
 
 
 # %%
-check(sheet.importance_weighted_bound, importance_weighted_bound)
+check(sheet.TwoHeads, TwoHeads)
 
 # %% [markdown]
-# You should see the bound rise from the ELBO at K = 1 as K grows.
+# A VAE with your encoder, trained for some seconds. You should see that log σ lies below 0 for almost all latents of almost all digits: seen a digit, the
+# model knows its latents better than the prior does.
 
 # %%
+headed = mlp_vae(train.shape, hidden=(256,), latent=10)
+headed.encoder = nn.Sequential(nn.Flatten(), TwoHeads(784, 256, 10))
+
+
+def headed_loss(x: Tensor) -> Tensor:  # minus the ELBO, [batch] nats
+    q = headed.posterior(x)
+    log_likelihood = bernoulli_log_likelihood(headed.decoder(q.rsample()), x)
+    return kl_to_standard_normal(q.mean, q.stddev.log()) - log_likelihood
+
+
+batches = Batches(train.images, size=100, augment=binarize)
+fit([adam_player(headed_loss, headed, 4e-3)], batches, epochs=run.epochs(laptop=10))
 with torch.no_grad():
-    log_w = log_likelihood + (torch.distributions.Normal(0.0, 1.0).log_prob(z)).sum(-1)
-    log_w = log_w - torch.distributions.Normal(mean, log_std.exp()).log_prob(z).sum(
-        -1
-    )  # [512, batch]
-    counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-    bound = [
-        float(torch.stack([importance_weighted_bound(w) for w in log_w.split(k)]).mean())
-        for k in counts
-    ]
+    log_std = headed.encoder(test)[:, 10:]  # [n, latent]
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
-figures.curves(
-    axes,
-    counts,
-    {"importance-weighted bound": bound},
-    "More samples, tighter bound",
-    "samples K",
-    "nats per digit",
+axes.hist(log_std.flatten().numpy(), bins=60, color=figures.BLUE)
+axes.axvline(0, color=figures.VERMILION, label="the prior's, log 1")
+axes.set(
+    title="What the second head says",
+    xlabel="log σ of a latent",
+    ylabel="latents of held-out digits",
 )
-axes.set_xscale("log", base=2)
+axes.legend()
 figure
 
 # %% [markdown]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
-from math import log, log2
+from collections.abc import Callable
+from functools import partial, wraps
+from math import log
+from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor, nn
 from torch.distributions import Normal
-from torch.nn.functional import binary_cross_entropy, logsigmoid, softplus
+from torch.nn.functional import binary_cross_entropy, logsigmoid, silu, softplus
 
 from vae_course.distributions.families import diagonal_normal
-from vae_course.exercises.exercise import Arguments, Exercise, wrong
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
+from vae_course.exercises.modules import RESULTS, behaviour
 from vae_course.exercises.parts import Formula, bits, normal
 
 # 1. z = μ + σ ε
@@ -257,64 +260,181 @@ elbo_from_samples = Exercise(
 )
 
 
-# 5. log-mean-exp: the importance-weighted bound
+# 5. an encoder with a head for the mean and one for log σ
 
-_log_mean_exp = Formula(
-    "log_weights",
-    log_total=lambda log_weights: log_weights.logsumexp(0),
-    log_count=lambda log_weights: log(len(log_weights)),
-    bound=lambda log_total, log_count: log_total - log_count,
-)
-_by_largest = Formula(
-    "log_weights",
-    top=lambda log_weights: log_weights.max(0).values,
-    mean=lambda log_weights, top: (log_weights - top).exp().mean(0),
-    bound=lambda mean, top: top + mean.log(),
+_HEADS = Formula(
+    "x trunk between mean_head std_head",
+    features=lambda x, trunk, between: between(trunk(x)),
+    mean=lambda features, mean_head: mean_head(features),
+    log_std=lambda features, std_head: std_head(features),
+    both=lambda mean, log_std: torch.cat([mean, log_std], -1),
 )
 
 
-def _log_mean_exp_cases(generator: Generator) -> list[Arguments]:
-    apart = torch.tensor([0.0, -2000.0, 1500.0], dtype=torch.float64)
-    plain = [normal(generator, 5, 3, scale=2.0), normal(generator, 1, 4), normal(generator, 7, 1, scale=5.0)]
-    far = [normal(generator, 6, 2) - 900, normal(generator, 6, 2) + 900]
-    pictures, draws = normal(generator, 4, 3) + apart, normal(generator, 3, 1) + apart[:, None]  # of different sizes
-    return [(log_weights.requires_grad_(),) for log_weights in (*plain, *far, pictures, draws)]
+def _encoder(
+    output: Answer = _HEADS,
+    between: Answer = silu,
+    heads: int = 2,
+    sizes: Callable[[int, int, int], tuple[int, int]] = lambda pixels, width, latent: (width, latent),
+    kept: Any = nn.ModuleList,
+    bias: bool = True,
+) -> type[nn.Module]:
+    """heads: how many layers the two numbers come from; sizes: of a head; kept: what the layers are in."""
+
+    class Encoder(nn.Module):
+        def __init__(self, pixels: int, width: int, latent: int) -> None:
+            super().__init__()
+            into, out = sizes(pixels, width, latent)
+            layers = [nn.Linear(pixels, width), *[nn.Linear(into, out, bias=bias) for _ in range(heads)]]
+            self.layers = kept(layers)
+
+        def forward(self, x: Tensor) -> Any:
+            trunk, *heads = self.layers
+            return output(x, trunk, between, heads[0], heads[-1])
+
+    return Encoder
 
 
-importance_weighted_bound = Exercise(
-    "importance_weighted_bound",
-    _log_mean_exp,
-    _log_mean_exp_cases,
+class _TwoTrunks(nn.Module):
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.mean, self.log_std = (
+            nn.Sequential(nn.Linear(pixels, width), nn.SiLU(), nn.Linear(width, latent)) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.mean(x), self.log_std(x)], -1)
+
+
+class _OneLatent(nn.Module):
+    """One σ for all latents."""
+
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.trunk, self.mean, self.log_std = nn.Linear(pixels, width), nn.Linear(width, latent), nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = silu(self.trunk(x))
+        mean = self.mean(features)
+        return torch.cat([mean, self.log_std(features).expand_as(mean)], -1)
+
+
+class _OfNoPicture(nn.Module):
+    """log σ as a parameter of its own, the same for all pictures."""
+
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.trunk, self.mean = nn.Linear(pixels, width), nn.Linear(width, latent)
+        self.log_std = nn.Parameter(torch.zeros(latent))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = self.mean(silu(self.trunk(x)))
+        return torch.cat([mean, self.log_std.expand_as(mean)], -1)
+
+
+class _WidthOfItsOwn(nn.Module):
+    """A hidden layer more."""
+
+    def __init__(self, pixels: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(pixels, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.mean, self.log_std = nn.Linear(width, latent), nn.Linear(width, latent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.trunk(x)
+        return torch.cat([self.mean(features), self.log_std(features)], -1)
+
+
+def _encoder_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, pixels: int, width: int, latent: int) -> Arguments:
+        return pixels, width, latent, normal(generator, batch, pixels, gradient=True)
+
+    return [case(4, 6, 5, 3), case(1, 4, 7, 2), case(3, 5, 6, 1), case(2, 3, 4, 4)]
+
+
+_IN_FLOAT32 = "a layer stayed behind in float32: make layers in __init__, as attributes or in nn.Sequential or nn.ModuleList, never in a plain list or in forward"
+
+
+def _layers_found(handed_in: Any) -> Answer:
+    """What an encoder does, with a sentence of its own where a layer is hidden from the module."""
+    answer = behaviour(3)(handed_in)
+
+    @wraps(answer)
+    def told(*arguments: Any) -> Any:
+        try:
+            return answer(*arguments)
+        except RuntimeError as error:
+            if "same dtype" in str(error):
+                raise ExerciseError(_IN_FLOAT32) from None
+            raise
+
+    return told
+
+
+TwoHeads = Exercise(
+    "TwoHeads",
+    _encoder(),
+    _encoder_cases,
     wrong(
-        "you subtracted the logarithm to base 2: all logarithms here are natural",
-        _log_mean_exp.but(log_count=lambda log_weights: log2(len(log_weights))),
-        "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
-        _by_largest.but(top=lambda: 0),
-        "you subtracted the largest weight of the whole batch: pictures differ, subtract each one's own, max over axis 0",
-        _by_largest.but(top=lambda log_weights: log_weights.max()),
-        "this is the mean weight: take its logarithm, without overflow",
-        lambda log_weights: log_weights.exp().mean(0),
-        "you added log K: dividing by K subtracts it",
-        _log_mean_exp.but(bound=lambda log_total, log_count: log_total + log_count),
-        "you subtracted the logarithm of the batch size: K is the number of samples, the first axis",
-        _log_mean_exp.but(log_count=lambda log_weights: log(log_weights.shape[-1])),
-        "the largest log weight was subtracted and not added again",
-        _by_largest.but(bound=lambda mean: mean.log()),
-        "this is the mean of the log weights, the ELBO: not the log of the mean",
-        lambda log_weights: log_weights.mean(0),
-        "− log K is missing: this is the log of the sum of the weights, not of their mean",
-        _log_mean_exp.but(log_count=lambda: 0),
-        "Σ w̃ log w is not a bound: it is the weighted mean of log w; take the log of the mean of w",
-        lambda log_weights: (log_weights.softmax(0) * log_weights).sum(0),
-        "you reduced over the batch: samples are the first axis",
-        _log_mean_exp.given(log_weights=torch.t),
-        "the sign is flipped inside the exponential: you used the loss where log w belongs, so the worst draw counts most",
-        lambda log_weights: -_log_mean_exp(-log_weights),
-        "divide the sum by K inside the logarithm: subtract log K instead of dividing by K",
-        _log_mean_exp.but(bound=lambda log_total, log_weights: log_total / len(log_weights)),
-        "this is the largest log weight only; all K draws count",
-        _by_largest.but(bound=lambda top: top),
+        "mean and log σ come from one and the same layer: they are equal then; give each a layer of its own",
+        _encoder(heads=1),
+        "log σ stands before the mean: the layer of the mean is made first, and the means stand first",
+        _encoder(_HEADS.but(both=lambda mean, log_std: torch.cat([log_std, mean], -1))),
+        "mean and log σ alternate: all means come first, then all log σ",
+        _encoder(_HEADS.but(both=lambda mean, log_std: torch.stack([mean, log_std], -1).flatten(-2))),
+        "you returned σ: the last numbers are log σ, which a linear layer gives as it is",
+        _encoder(_HEADS.but(log_std=lambda features, std_head: std_head(features).exp())),
+        _encoder(_HEADS.but(log_std=lambda features, std_head: softplus(std_head(features)))),
+        "an activation follows the layer of log σ: log σ may be any number",
+        *[
+            _encoder(_HEADS.but(log_std=lambda features, std_head, a=a: a(std_head(features))))
+            for a in (torch.relu, torch.tanh, silu, torch.sigmoid)
+        ],
+        "an activation follows the layer of the mean: a mean may be any number",
+        *[
+            _encoder(_HEADS.but(mean=lambda features, mean_head, a=a: a(mean_head(features))))
+            for a in (torch.relu, torch.tanh, silu, torch.sigmoid)
+        ],
+        "an activation follows both layers: mean and log σ may be any numbers",
+        *[_encoder(_HEADS.then(a)) for a in (torch.relu, torch.tanh, silu, torch.sigmoid)],
+        "log σ is clamped: for an extreme picture no gradient flows to it; a linear layer is asked for",
+        *[
+            _encoder(_HEADS.but(log_std=lambda features, std_head, b=b: std_head(features).clamp(-b, b)))
+            for b in (0.1, 0.25)
+        ],
+        "you returned half the layer's numbers, as if they were log σ²: here the layer gives log σ itself",
+        _encoder(_HEADS.but(log_std=lambda features, std_head: 0.5 * std_head(features))),
+        "SiLU is missing between the layers: two linear layers without it are one",
+        _encoder(between=nn.Identity()),
+        "between the layers stands another activation: SiLU is asked for",
+        *[_encoder(between=a) for a in (nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.GELU(), nn.LeakyReLU(), nn.Softplus())],
+        "the two have hidden layers of their own: one hidden layer serves both",
+        _TwoTrunks,
+        "there is one σ for all latents: every latent has its own",
+        _OneLatent,
+        "log σ does not depend on the picture: it comes from the hidden layer, as the mean does",
+        _OfNoPicture,
+        "there is a hidden layer too many: one is asked for",
+        _WidthOfItsOwn,
+        "the two layers have no bias: nn.Linear as it is",
+        _encoder(bias=False),
+        "you added mean and log σ: return them side by side, 2 · latent numbers",
+        _encoder(_HEADS.but(both=lambda mean, log_std: mean + log_std)),
+        "only the mean is returned: log σ belongs beside it",
+        _encoder(_HEADS.but(both=lambda mean: mean)),
+        "you put the two below one another: append log σ along the last axis, not along the batch",
+        _encoder(_HEADS.but(both=lambda mean, log_std: torch.cat([mean, log_std]))),
+        "you returned a draw: the encoder returns the two numbers that q is made of",
+        _encoder(_HEADS.but(both=lambda mean, log_std: mean + log_std.exp() * torch.ones_like(mean))),
+        "the numbers are right, but no gradient flows back to x: something was detached, or made anew from numbers",
+        _encoder(_HEADS.given(x=torch.detach)),
+        "log σ was detached from the hidden layer: both layers train it",
+        _encoder(_HEADS.but(log_std=lambda features, std_head: std_head(features.detach()))),
+        _IN_FLOAT32,
+        _encoder(kept=list),
     ),
+    results=RESULTS,
+    prepare=_layers_found,
 )
 
 

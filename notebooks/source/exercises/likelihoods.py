@@ -17,13 +17,12 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:normal_log_likelihood]] follow its gradients. Every result is a torch tensor.
+# The checks call your function with tensors in float64, and in [[:normal_log_likelihood]] follow its gradients; so they do in [[:level_probability]]. Every result is a torch tensor.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
 # All logarithms are natural, unless a unit is bits. `log_std` is $\log \sigma$, the logarithm of the **standard deviation**.
 
 # %%
-from collections.abc import Callable
 from math import log, pi
 
 import torch
@@ -32,9 +31,8 @@ from torch.distributions import Normal, kl_divergence
 
 from vae_course.data.batches import Batches
 from vae_course.data.images import digits_8x8, split
-from vae_course.distributions.families import diagonal_normal
 from vae_course.exercises.engine import check
-from vae_course.exercises.sheets import likelihoods_and_evaluation as sheet
+from vae_course.exercises.sheets import likelihoods as sheet
 from vae_course.models.vae import VAE, mlp_vae
 from vae_course.notebook import figures
 from vae_course.notebook.runtime import start
@@ -117,6 +115,63 @@ axes.set_yscale("log")
 figure
 
 # %% [markdown]
+# ## · A probability for each grey level ••
+#
+# *20 minutes.* Grey pixels take one of $L$ levels, $0, \tfrac{1}{L-1}, \dots, 1$, at the distance $2h = \tfrac{1}{L-1}$. A
+# logistic density with location $\mu$ and scale $s$ has the distribution function $S\bigl(\tfrac{x - \mu}{s}\bigr)$,
+# $S(v) = 1 / (1 + e^{-v})$. Give each level the mass between its edges, and the two end levels all that lies beyond them too
+# (Kingma et al., arXiv:1606.04934; Salimans et al., arXiv:1701.05517):
+#
+# $$ P(x) = S\Bigl(\frac{x + h - \mu}{s}\Bigr) - S\Bigl(\frac{x - h - \mu}{s}\Bigr), \qquad
+#    P(0) = S\Bigl(\frac{h - \mu}{s}\Bigr), \qquad P(1) = 1 - S\Bigl(\frac{1 - h - \mu}{s}\Bigr) . $$
+#
+# Write $\log P(x)$. `x`, `location`, `log_scale`, $\log s$: `[batch, pixels]`, `x` of grey levels; `levels`, $L$: a whole number
+# → `[batch, pixels]`, in nats, with gradients to both parameters. The location need not lie in [0, 1]. It must be right where
+# $P$ rounds to 0, as $s$ may be as small as 0.002.
+#
+# <details><summary>Hint 1</summary>For two levels, both are end levels, and the probabilities sum to 1. Which edge do they
+# share?</details>
+# <details><summary>Hint 2</summary>With a = (x + h − μ)/s and b = (x − h − μ)/s: S(a) − S(b) = S(a) · S(−b) · (1 − e<sup>b − a</sup>).
+# Check it with S(v) = 1 / (1 + e<sup>−v</sup>).</details>
+# <details><summary>Hint 3</summary><code>logsigmoid(a) + logsigmoid(-b) + torch.log(-torch.expm1(b - a))</code> inside; one of the
+# three terms alone at each end, chosen by <code>torch.where</code>.</details>
+
+
+# %%
+def level_probability(x: Tensor, location: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    ### BEGIN SOLUTION
+    h = 0.5 / (levels - 1)
+    scale = log_scale.exp()
+    a, b = (x + h - location) / scale, (x - h - location) / scale
+    up_to = nn.functional.logsigmoid(a)  # log of all the mass up to this level
+    from_here = nn.functional.logsigmoid(-b)  # and from this level on
+    inside = up_to + from_here + torch.log(-torch.expm1(b - a))
+    return torch.where(x < h, up_to, torch.where(x > 1 - h, from_here, inside))
+    ### END SOLUTION
+
+
+# %%
+check(sheet.level_probability, level_probability)
+
+# %% [markdown]
+# Sixteen levels under three locations. You should see bells cut into steps, and the mass that would lie outside heaped on the
+# end level.
+
+# %%
+figure, axes = figures.subplots(1, 3, figsize=(13, 3.6))
+levels = torch.linspace(0, 1, 16)[None]
+for axis, location in zip(axes, (0.5, 0.05, 1.2), strict=True):
+    parameters = torch.full_like(levels, location), torch.full_like(levels, -2.5)
+    axis.bar(
+        levels[0],
+        level_probability(levels, *parameters, 16)[0].exp(),
+        width=0.055,
+        color=figures.BLUE,
+    )
+    axis.set(title=f"μ = {location:g}", xlabel="grey level", ylabel="probability")
+figure
+
+# %% [markdown]
 # ## · Bits per dimension •
 #
 # *10 minutes.* A picture on disk is $D$ whole numbers $k_i \in \{0, \dots, L - 1\}$. Add uniform noise, $x = (k + u) / L$
@@ -176,143 +231,6 @@ figures.curves(
     "bits per dimension",
 )
 axes.set_xscale("log")
-figure
-
-# %% [markdown]
-# ## · Active units ••
-#
-# *15 minutes.* At an optimum of the ELBO, a latent that the decoder does not use has $q_\phi(z_j \mid x) \approx p(z_j)$ for
-# every $x$: its posterior mean hardly varies. Call unit $j$ **active** if
-#
-# $$ \operatorname{Var}_x \bigl( \mathbb E_{q_\phi(z|x)}[z_j] \bigr) > \text{threshold} $$
-#
-# (Burda, Grosse & Salakhutdinov, arXiv:1509.00519, section 5.2, with the threshold 0.01). A unit whose mean is large but
-# the same for all $x$ tells nothing about $x$, and is not active.
-#
-# `means`: `[n, latent]`, the posterior mean of each of n examples, $n \ge 2$; `threshold`: a number, 0 or more → `[latent]`,
-# of bool. A variance equal to the threshold is not above it: at threshold 0 a unit that never moves is not active. Whether
-# you divide by n or by n − 1 is no matter here.
-#
-# <details><summary>Hint 1</summary>Two axes, examples and latents: over which does x vary?</details>
-# <details><summary>Hint 2</summary>The variance is the mean of the squared deviations from each unit's own mean. Torch has
-# a method for it, which takes an axis.</details>
-# <details><summary>Hint 3</summary><code>means.var(0)</code> is [latent]; a comparison of a tensor with a number gives
-# bools.</details>
-
-
-# %%
-def active_units(means: Tensor, threshold: float) -> Tensor:
-    ### BEGIN SOLUTION
-    return means.var(0) > threshold
-    ### END SOLUTION
-
-
-# %%
-check(sheet.active_units, active_units)
-
-# %% [markdown]
-# A squared error, with its ½, plus the KL is the loss of a normal likelihood with **σ = 1**, up to a constant. Train that,
-# and σ = 0.5, beside your VAE of [[:normal_log_likelihood]]. You should see no active unit at σ = 1, a few at 0.5, and most or all where σ was
-# learned: the σ that nobody chose decides how much a code may say.
-
-# %%
-models = {"σ learned": vae}
-for std in (0.5, 1.0):
-    fixed = nn.Parameter(torch.tensor(log(std)), requires_grad=False)
-    models[f"σ = {std:g}"] = mlp_vae(train.shape, hidden=(128,), latent=16)
-    trained(models[f"σ = {std:g}"], fixed, epochs=run.epochs(laptop=60))
-figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
-for (name, model), colour in zip(models.items(), figures.COLOURS, strict=False):
-    with torch.no_grad():
-        means = model.posterior(held_out.images).mean
-    count = int(active_units(means, 0.01).sum())
-    variances = means.var(0).sort(descending=True).values
-    label = f"{name}: {count} active"
-    axes.plot(range(1, 17), variances, "o-", linewidth=1, color=colour, label=label)
-axes.axhline(0.01, color=figures.BLACK, linestyle="--", label="threshold")
-axes.set(
-    title="The larger σ, the fewer units are active",
-    xlabel="unit, in order of its variance",
-    ylabel="variance over x of E[z | x]",
-    yscale="log",
-)
-axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-figure
-
-# %% [markdown]
-# ## · log p(x), in chunks •••
-#
-# *20 minutes.* With draws $z_s \sim q_\phi(z \mid x)$ and weights $w_s = p_\theta(x, z_s) / q_\phi(z_s \mid x)$, estimate
-#
-# $$ \log p_\theta(x) \approx \log \frac1S \sum_{s=1}^S w_s $$
-#
-# (Burda, Grosse & Salakhutdinov, arXiv:1509.00519, eq. 8). It takes thousands of draws, which do not fit into memory at once: go
-# through them in chunks, and keep only what the sum needs.
-#
-# `draw`: a function; `draw(k)` returns $\log w$ of `k` fresh draws, `[k, batch]`, and fails if `k` is more than `chunk`;
-# `samples`, $S$, and `chunk`: whole numbers, the second not always a divisor of the first, and sometimes larger → `[batch]`, in
-# nats. Use exactly `samples` draws. It must be right where log weights lie near −1100 or 900, and where one chunk lies far from the next.
-#
-# <details><summary>Hint 1</summary>A sum over all draws is a sum of the sums of the chunks. How is a sum of two numbers
-# formed when only their logarithms are known?</details>
-# <details><summary>Hint 2</summary><code>torch.logaddexp(a, b)</code> is log(eᵃ + eᵇ). A chunk gives
-# <code>draw(k).logsumexp(0)</code>. When is the number of samples divided out, and how often?</details>
-# <details><summary>Hint 3</summary>For <code>done in range(0, samples, chunk)</code> draw
-# <code>min(chunk, samples - done)</code>. A sum that has not begun is 0, and its logarithm −∞.</details>
-
-
-# %%
-def log_evidence_in_chunks(draw: Callable[[int], Tensor], samples: int, chunk: int) -> Tensor:
-    ### BEGIN SOLUTION
-    log_sum = torch.tensor(-torch.inf)
-    for done in range(0, samples, chunk):
-        log_weights = draw(min(chunk, samples - done))  # [k, batch]
-        log_sum = torch.logaddexp(log_sum, log_weights.logsumexp(0))
-    return log_sum - log(samples)
-    ### END SOLUTION
-
-
-# %%
-check(sheet.log_evidence_in_chunks, log_evidence_in_chunks)
-
-# %% [markdown]
-# A model whose $p(x)$ is known: $p(z) = \mathcal N(0, I)$ and $p(x \mid z) = \mathcal N(z, 0.5^2 I)$ in 20 dimensions, with a
-# $q$ that is a little off. You should see your estimate rise to the truth, while a mean over the bounds of chunks of 16
-# draws stays where one chunk is.
-
-# %%
-z = torch.randn(200, 20)
-data = z + 0.5 * torch.randn(200, 20)  # [batch, 20]
-truth = float(diagonal_normal(torch.zeros(20), 1.25**0.5).log_prob(data).mean())
-q = diagonal_normal(0.8 * data - 0.2, 0.55)  # exact: mean 0.8 x, standard deviation 0.447
-
-
-def draw(k: int) -> Tensor:
-    z = q.sample((k,))  # [k, batch, 20]
-    log_joint = diagonal_normal(torch.zeros(20), 1.0).log_prob(z)
-    return log_joint + diagonal_normal(z, 0.5).log_prob(data) - q.log_prob(z)
-
-
-counts = [16 * 2**i for i in range(8)]
-estimate = [float(log_evidence_in_chunks(draw, count, 16).mean()) for count in counts]
-of_chunks = [
-    float(torch.stack([log_evidence_in_chunks(draw, 16, 16) for _ in range(n // 16)]).mean())
-    for n in counts
-]
-figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
-figures.curves(
-    axes,
-    counts,
-    {
-        "your estimate": estimate,
-        "mean of the chunks' bounds": of_chunks,
-        "log p(x)": [truth] * len(counts),
-    },
-    "Add up weights, not their logarithms",
-    "samples",
-    "nats per example",
-)
-axes.set_xscale("log", base=2)
 figure
 
 # %% [markdown]

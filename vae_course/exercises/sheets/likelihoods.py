@@ -1,25 +1,20 @@
-"""The sheet on likelihoods and evaluation: one σ for all pixels, bits per dimension, active units, log p(x), the β of a loss."""
+"""The sheet on likelihoods: one σ for all pixels, a probability for each grey level, bits per dimension, the β of a loss."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
-from math import ceil, exp, inf, log, log2, log10, pi, sqrt
+from functools import partial
+from math import exp, inf, log, log2, log10, pi, sqrt
 
 import torch
 from torch import Generator, Tensor, logaddexp
 from torch.distributions import Normal
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid, softplus
+from torch.special import log_ndtr
 
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
-from vae_course.exercises.parts import Formula, Step, SumOf, named, normal, uniform
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
+from vae_course.exercises.parts import Formula, SumOf, named, normal, uniform
 from vae_course.exercises.slips import SMALL
-
-
-def _instead(formula: Formula, step: str) -> Callable[..., list[Formula]]:
-    """What puts each of several others in the place of a step."""
-    return lambda *others: formula.each(**{step: others})
-
 
 # 1. log N(x; μ, σ² I) of a picture
 
@@ -216,7 +211,148 @@ normal_log_likelihood = Exercise(
 )
 
 
-# 2. nats of a dequantised picture → bits per dimension of its grey levels
+# 2. the log-probability of a grey level under a discretised logistic
+
+_LEVEL = Formula(
+    "x location log_scale levels",
+    half=lambda levels: 0.5 / (levels - 1),
+    scale=lambda log_scale: log_scale.exp(),
+    upper=lambda x, half, location, scale: (x + half - location) / scale,
+    lower=lambda x, half, location, scale: (x - half - location) / scale,
+    lowest=lambda x, half: x < half,
+    highest=lambda x, half: x > 1 - half,
+    below=lambda upper: logsigmoid(upper),  # log S: all the mass up to this level
+    above=lambda lower: logsigmoid(-lower),  # all the mass from this level on
+    within=lambda below, above, upper, lower: below + above + torch.log(-torch.expm1(lower - upper)),
+    high=lambda highest, above, within: torch.where(highest, above, within),
+    log_p=lambda lowest, below, high: torch.where(lowest, below, high),
+)
+_PLAIN = _LEVEL.but(  # the difference of two values of S, as the table of the lecture has it
+    at_most=lambda upper, highest: torch.where(highest, torch.ones_like(upper), upper.sigmoid()),
+    under=lambda lower, lowest: torch.where(lowest, torch.zeros_like(lower), lower.sigmoid()),
+    p=lambda at_most, under: at_most - under,
+    log_p=lambda p: p.log(),
+)
+
+
+def _normal_within(upper: Tensor, lower: Tensor) -> Tensor:
+    right = upper + lower > 0  # there the mass is that of the mirrored interval
+    far, near = torch.where(right, -lower, upper), torch.where(right, -upper, lower)
+    log_p: Tensor = log_ndtr(far) + torch.log(-torch.expm1(log_ndtr(near) - log_ndtr(far)))
+    return log_p
+
+
+def _log_density(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+    away = (x - location) / scale
+    return logsigmoid(away) + logsigmoid(-away) - scale.log()
+
+
+def _level_cases(generator: Generator) -> list[Arguments]:
+    def case(levels: int, *shape: int, low: float = -2.5, high: float = -0.5) -> Arguments:
+        x = torch.randint(levels, shape, generator=generator).double() / (levels - 1)
+        location = uniform(generator, *shape) * 1.4 - 0.2
+        log_scale = low + (high - low) * uniform(generator, *shape)
+        return x, location.requires_grad_(), log_scale.requires_grad_(), levels
+
+    ends = torch.tensor([[0.0, 1.0, 0.0, 1.0]], dtype=torch.float64)
+    beyond = torch.tensor([[-0.4, 1.5, 0.9, 0.2]], dtype=torch.float64).requires_grad_()
+    scales = (normal(generator, 1, 4, scale=0.1) - 1.5).requires_grad_()
+    sharp = case(16, 1, 12, low=-6.0, high=-5.0)  # a level far from the location has a probability that rounds to 0
+    return [case(16, 3, 5), case(4, 2, 6), case(2, 1, 8), case(256, 2, 10), (ends, beyond, scales, 4), sharp]
+
+
+level_probability = Exercise(
+    "level_probability",
+    _LEVEL,
+    _level_cases,
+    wrong(
+        "the lowest level has no tail here: it takes all the mass below it as well, S((h − μ)/s)",
+        _LEVEL.but(log_p=lambda high: high),
+        "the highest level has no tail here: it takes all the mass above it as well, 1 − S((1 − h − μ)/s)",
+        _LEVEL.but(high=lambda within: within),
+        "the two end levels have no tails here: they take the mass beyond them, or the levels do not sum to 1",
+        _LEVEL.but(log_p=lambda within: within),
+        "the tails are exchanged: the lowest level takes what lies below, the highest what lies above",
+        _LEVEL.but(
+            high=lambda highest, below, within: torch.where(highest, below, within),
+            log_p=lambda lowest, above, high: torch.where(lowest, above, high),
+        ),
+        "every level takes the whole lower tail: subtract what lies below the level",
+        _LEVEL.but(log_p=lambda below: below),
+        "h is half the distance of two levels, ½ / (levels − 1): you took the whole distance",
+        _LEVEL.but(half=lambda levels: 1 / (levels - 1)),
+        "the levels lie 1 / (levels − 1) apart, from 0 to 1: you took 1 / levels",
+        _LEVEL.but(half=lambda levels: 0.5 / levels),
+        "the levels lie 1 / (levels − 1) apart, from 0 to 1, and h is half of that: you took 1 / levels",
+        _LEVEL.but(half=lambda levels: 1 / levels),
+        "h is 1/255 here whatever the number of levels: it is ½ / (levels − 1)",
+        _LEVEL.but(half=lambda: 1 / 255),
+        "h is ½/255 here whatever the number of levels: it is ½ / (levels − 1)",
+        _LEVEL.but(half=lambda: 0.5 / 255),
+        "the interval lies above the level, from x to x + 2h: the level stands in its middle, from x − h to x + h",
+        _LEVEL.but(
+            upper=lambda x, half, location, scale: (x + 2 * half - location) / scale,
+            lower=lambda x, location, scale: (x - location) / scale,
+        ),
+        "the interval lies below the level, from x − 2h to x: the level stands in its middle, from x − h to x + h",
+        _LEVEL.but(
+            upper=lambda x, location, scale: (x - location) / scale,
+            lower=lambda x, half, location, scale: (x - 2 * half - location) / scale,
+        ),
+        "h was not divided by s: the bracket (x ± h − μ) is divided as a whole",
+        _LEVEL.but(
+            upper=lambda x, half, location, scale: (x - location) / scale + half,
+            lower=lambda x, half, location, scale: (x - location) / scale - half,
+        ),
+        "you multiplied by s: the distance from μ is divided by it",
+        _LEVEL.but(scale=lambda log_scale: (-log_scale).exp()),
+        "you took log s for s: take exp first",
+        _LEVEL.but(scale=lambda log_scale: log_scale),
+        "you took exp(½ log s), as if the number were the logarithm of a square",
+        _LEVEL.given(log_scale=lambda s: s / 2),
+        "you took s², as if s were a standard deviation to be squared: a logistic is divided by s",
+        _LEVEL.given(log_scale=lambda s: 2 * s),
+        "you took softplus for s: here the number is log s, so s is its exp",
+        _LEVEL.but(scale=lambda log_scale: softplus(log_scale)),
+        "log s is clamped: take it as it is, a small s is no error",
+        *[_LEVEL.given(log_scale=partial(torch.clamp, min=b)) for b in (-5, -4, -3, -2, -1)],
+        "μ was added: the distance from it is x − μ",
+        _LEVEL.given(location=torch.neg),
+        "the location is squashed by a sigmoid: take it as it is, it may lie outside [0, 1]",
+        _LEVEL.given(location=torch.sigmoid),
+        "the location is clamped to [0, 1]: take it as it is, it may lie outside",
+        _LEVEL.given(location=lambda m: m.clamp(0, 1)),
+        "this is the density times the width of a level, not the probability between its edges",
+        _LEVEL.but(log_p=lambda x, location, scale, half: _log_density(x, location, scale) + log(2 * half)),
+        "this is the log-density at x: the probability of a level lies between its edges",
+        _LEVEL.but(log_p=lambda x, location, scale: _log_density(x, location, scale)),
+        "far from μ the difference of two values of S rounds to 0, and its logarithm is −∞, or that of a small number beside it: build log P from logsigmoid",
+        _PLAIN,
+        *[_PLAIN.but(log_p=lambda p, small=small: (p + small).log()) for small in SMALL],
+        *[_PLAIN.but(log_p=lambda p, small=small: p.clamp(min=small).log()) for small in SMALL],
+        "this is a normal, not a logistic: its distribution function is S, the sigmoid",
+        _LEVEL.but(below=lambda upper: log_ndtr(upper), above=lambda lower: log_ndtr(-lower), within=_normal_within),
+        "this is the probability: return its logarithm",
+        _LEVEL.then(torch.exp),
+        "the sign is flipped: this is the loss, return log P itself",
+        _LEVEL.then(torch.neg),
+        "this is in bits: return nats, the natural logarithm",
+        _LEVEL.then(lambda log_p: log_p / log(2)),
+        "you summed over the pixels: return one number per pixel",
+        _LEVEL.then(lambda log_p: log_p.sum(-1)),
+        "you averaged over the pixels: return one number per pixel",
+        _LEVEL.then(lambda log_p: log_p.mean(-1)),
+        "you summed over everything: return one number per pixel",
+        _LEVEL.then(torch.sum),
+        "no gradient reaches log s: something cut its path",
+        _LEVEL.given(log_scale=torch.detach),
+        "no gradient reaches the location: something cut its path",
+        _LEVEL.given(location=torch.detach),
+    ),
+)
+
+
+# 3. nats of a dequantised picture → bits per dimension of its grey levels
 
 _BITS = Formula(
     "log_p dimensions levels",
@@ -306,315 +442,7 @@ bits_per_dimension = Exercise(
 )
 
 
-# 3. active units
-
-_ACTIVE = Formula(
-    "means threshold",
-    variance=lambda means: means.var(0),
-    active=lambda variance, threshold: variance > threshold,
-)
-_above = _instead(_ACTIVE, "variance")
-
-
-def _deviations(means: Tensor, axis: int = 0) -> Tensor:
-    return means - means.mean(axis, keepdim=True)
-
-
-def _active_cases(generator: Generator) -> list[Arguments]:
-    def columns(n: int, *moments: tuple[float, float]) -> Tensor:
-        """[n, columns] of the given (mean, variance): normal quantiles, so that no draw comes near a limit."""
-        quantiles = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
-        standard = quantiles / quantiles.std()
-        drawn = [mean + variance**0.5 * standard[torch.randperm(n, generator=generator)] for mean, variance in moments]
-        return torch.stack(drawn, -1)
-
-    def factor() -> float:
-        return float(0.9 + 0.2 * uniform(generator, 1)[0])
-
-    usual = [(0.0, 1.0 * factor()), (0.1, 0.2 * factor()), (-0.5, 0.015 * factor())]  # active
-    # Not active, but its standard deviation exceeds 0.01; that too but not its mean absolute deviation; its range does;
-    # its range does, but none of its numbers; its mean does, but not the square of its mean; the same for all x.
-    usual += [(0.0, 0.007 * factor()), (0.004, 1.1e-4), (0.0, 5e-5 * factor()), (0.0, 1e-5), (0.05, 0.001 * factor())]
-    usual += [(3.0 * factor(), 0.0), (-2.0 * factor(), 1e-6), (0.0, 0.0)]
-    shuffled = [usual[int(i)] for i in torch.randperm(len(usual), generator=generator)]
-    exact = 2**-7 * (2.0 * (torch.randperm(8, generator=generator) % 2).double() - 1)  # whose deviations average to 0
-    square = [(0.0, 2.0), (4.0 * factor(), 0.01), (0.5, 0.02), (-4.0, 1.0 * factor())]
-    return [
-        *[(columns(60, *shuffled), 0.01), (columns(4, *square), 0.1), (columns(500, (-1.0, 0.6 * factor())), 0.01)],
-        *[(columns(30, (0.0, 0.1), (0.2, 0.8 * factor())), 0.5), (columns(2, (1.0, 0.05), (1.0, 0.002)), 0.01)],
-        (torch.cat([columns(8, (2.0, 0.0), (0.0, 0.0)), exact[:, None]], 1), 0.0),
-    ]
-
-
-active_units = Exercise(
-    "active_units",
-    _ACTIVE,
-    _active_cases,
-    wrong(
-        "you took the variance over the latents: a unit is active if it differs from example to example, axis 0",
-        *_above(lambda means: _deviations(means, 1).square().mean(1)),  # var() warns of a single latent
-        *_above(lambda means: _deviations(means, 1).square().sum(1) / (means.shape[1] - 1)),
-        "you compared the standard deviation with the threshold (or the variance with its square or root): it is for the variance",
-        *_above(lambda means: means.std(0), lambda means: means.std(0, correction=0), lambda means: means.var(0) ** 2),
-        "you took the mean square: a unit with the same large mean for all x is not active; subtract the mean first",
-        *_above(lambda means: means.square().mean(0), lambda means: means.square().mean(0) / 2),
-        "you summed the squares: subtract the mean of each unit first, and divide by the number of examples",
-        *_above(lambda means: means.square().sum(0)),
-        "you summed the squared deviations: the variance is their mean",
-        *_above(lambda means: _deviations(means).square().sum(0)),
-        "you divided the variance by the number of examples once more",
-        *_above(lambda means: means.var(0) / len(means), lambda means: means.var(0, correction=0) / len(means)),
-        "you subtracted a mean over the latents: each unit has its own mean over the examples, axis 0",
-        *_above(lambda means: (means - means.mean()).square().mean(0)),
-        *_above(lambda means: _deviations(means, 1).square().mean(0)),
-        *_above(lambda means: means.square().mean(0) - means.mean().square()),
-        "you took the mean absolute deviation: the threshold is for the variance",
-        *_above(lambda means: _deviations(means).abs().mean(0)),
-        "no unit is active in your result: deviations average to 0, so if you average them, square them first",
-        *_above(lambda means: _deviations(means).mean(0)),
-        "you took the range of the means: the threshold is for their variance",
-        *_above(lambda means: means.amax(0) - means.amin(0)),
-        "you compared the mean over x with the threshold: take the variance over x",
-        *_above(lambda means: means.mean(0)),
-        "you compared the size of the mean over x with the threshold: take the variance over x",
-        *_above(lambda means: means.mean(0).abs()),
-        "you asked whether some mean exceeds the threshold: take the variance over x",
-        *_above(lambda means: means.abs().amax(0), lambda means: means.amax(0)),
-        "you took each unit's share of the whole variance, or of the largest: the threshold is for the variance itself",
-        *_above(lambda means: means.var(0) / means.var(0).sum(), lambda means: means.var(0) / means.var(0).amax()),
-        "you divided by the mean: the threshold is for the variance itself",
-        *_above(lambda means: means.var(0) / means.mean(0).abs(), lambda means: means.std(0) / means.mean(0).abs()),
-        "the mean is not squared: the variance is the mean square minus the square of the mean",
-        *_above(lambda means: means.square().mean(0) - means.mean(0)),
-        "you averaged |E_q[z]|: that says how large the means are, not how they vary; take the variance over x",
-        *_above(lambda means: means.abs().mean(0)),
-        "you squared the mean: the variance is the mean of the squared deviations from it",
-        *_above(lambda means: means.mean(0).square()),
-        "you marked the units that are not active: True means a variance above the threshold",
-        *_ACTIVE.each(active=[lambda variance, threshold: variance < threshold]),
-        *_ACTIVE.each(active=[lambda variance, threshold: variance <= threshold]),
-        "a variance equal to the threshold is not above it: write >, or a constant unit is active at threshold 0",
-        *_ACTIVE.each(active=[lambda variance, threshold: variance >= threshold]),
-        "you wrote a number in, such as 0.01 or 0: the threshold is an argument",
-        *_ACTIVE.each(active=[lambda variance: variance > 0.01, lambda variance: variance > 0]),
-        "this is one variance over all entries: take one for each unit, over axis 0",
-        *_above(lambda means: means.var()),
-        "this is the number of active units: return which they are, one bool per unit",
-        _ACTIVE.then(torch.sum),
-        "this is the share of active units: return which they are, one bool per unit",
-        _ACTIVE.then(lambda active: active.double().mean()),
-        "this says whether any unit is active, or all are: return which they are, one bool per unit",
-        *map(_ACTIVE.then, (torch.any, torch.all)),
-        "these are the indices of the active units: return one bool per unit",
-        *map(_ACTIVE.then, (lambda active: active.nonzero()[:, 0], lambda active: active.nonzero())),
-        "these are the variances: compare them with the threshold",
-        *_ACTIVE.each(active=[lambda variance: variance, lambda means: means.var(0, correction=0)]),
-        "you compared every example with the threshold: average the squared deviations over the examples first",
-        *_above(lambda means: _deviations(means).square(), lambda means: means, lambda means: means.abs()),
-    ),
-)
-
-
-# 4. log p(x) in chunks
-
-ZERO = torch.tensor(-inf, dtype=torch.float64)  # in logarithms
-
-
-def _draw_from(log_weights: Tensor, fits: int) -> Callable[[int], Tensor]:
-    """A function that hands out the rows of log-weights in order, [k, batch], as often as it is called."""
-    used = 0
-
-    def draw(k: int) -> Tensor:
-        nonlocal used
-        if not 0 <= k <= fits:
-            raise ExerciseError(
-                f"you asked for {k} draws at once: at most chunk = {fits} can be made, and no fewer than 0"
-            )
-        used += k
-        return log_weights[torch.arange(used - k, used) % len(log_weights)]
-
-    return draw
-
-
-def _log_evidence_cases(generator: Generator) -> list[Arguments]:
-    def case(samples: int, chunk: int, batch: int, centre: float | Tensor = -5.0, scale: float = 2.0) -> Arguments:
-        return _draw_from(centre + normal(generator, samples + chunk, batch, scale=scale), chunk), samples, chunk
-
-    def drifting(samples: int, chunk: int, slope: float) -> Arguments:  # each chunk far from the one before
-        chunks_before = torch.arange(samples + chunk).double().div(chunk, rounding_mode="floor")[:, None]
-        return case(samples, chunk, 2, slope * chunks_before, 1.0)
-
-    apart = torch.tensor([-900.0, 0.0, 900.0], dtype=torch.float64)  # examples of very different sizes
-    return [
-        case(4, 4, 3),  # the first: all draws fit
-        *[case(10, 4, 3), case(8, 4, 1), case(6, 4, 3, apart, 1.0), case(11, 5, 2, -900.0), case(11, 5, 2, 900.0)],
-        case(9, 4, 2, -1100.0),  # below a start of −1000
-        *[drifting(7, 3, 800.0), drifting(7, 3, -800.0), case(5, 1, 2), case(100, 32, 3, scale=4.0)],
-        *[case(1, 1, 3), case(3, 8, 2)],
-    ]
-
-
-def _loop(start: int = 0, early: int = 0) -> Step:
-    """The sizes of the chunks of a loop; it may start too late, or end so many chunks too early."""
-    return lambda samples, chunk: [min(chunk, samples - done) for done in range(start, samples - early * chunk, chunk)]
-
-
-def _running(start: Tensor = ZERO) -> Step:
-    """The chunks' sums added one after the other, to a first one."""
-    return lambda draws: reduce(logaddexp, [part.logsumexp(0) for part in draws], start)
-
-
-_DRAWS = Formula("draw samples chunk", sizes=_loop(), draws=lambda draw, sizes: [draw(size) for size in sizes])
-_ESTIMATE = _DRAWS.but(
-    log_w=lambda draws: torch.cat(draws),
-    total=lambda log_w: log_w.logsumexp(0),
-    estimate=lambda total, samples: total - log(samples),
-)
-_CHUNKS = _DRAWS.but(
-    log_sums=lambda draws: torch.stack([part.logsumexp(0) for part in draws]),  # [chunks, batch]
-    log_means=lambda log_sums, sizes: log_sums - torch.tensor(sizes, dtype=torch.float64).log()[:, None],
-    total=lambda log_sums: log_sums.logsumexp(0),
-    estimate=lambda total, samples: total - log(samples),
-)
-_SHIFTED = _DRAWS.but(
-    tops=lambda draws: torch.stack([part.amax(0) for part in draws]),
-    sums=lambda draws, tops: torch.stack([(part - top).exp().sum(0) for part, top in zip(draws, tops, strict=True)]),
-    total=lambda sums: sums.sum(0),
-    shift=lambda tops: tops[-1],
-    estimate=lambda shift, total, samples: shift + total.log() - log(samples),
-)
-_LARGEST_SO_FAR = _SHIFTED.but(tops=lambda draws: torch.stack([part.amax(0) for part in draws]).cummax(0).values)
-_RUNNING = _DRAWS.but(total=_running(), estimate=lambda total, samples: total - log(samples))
-_MEAN_OF_CHUNKS = _CHUNKS.but(estimate=lambda log_means: log_means.mean(0))
-_ALL_ALIKE = _CHUNKS.but(estimate=lambda log_means: log_means.logsumexp(0) - log(len(log_means)))
-_OF_THE_DRAWN = _ESTIMATE.but(estimate=lambda total, sizes: total - log(sum(sizes)))
-_BY_WHOLE = _ESTIMATE.but(estimate=lambda total, sizes, chunk: total - log(len(sizes) * chunk))
-_WEIGHTS = _DRAWS.but(means=lambda draws: torch.stack([part.exp().mean(0) for part in draws]))
-_totals, _estimates, _sizes = (_instead(_ESTIMATE, step) for step in ("total", "estimate", "sizes"))
-_of_chunks = _instead(_CHUNKS, "estimate")
-_TINY = (*SMALL, 1e-16, 1e-20, 1e-30, 1e-300)
-_NO_LAST: list[Step] = [
-    lambda samples, chunk: [chunk] * (samples // chunk),
-    lambda samples, chunk: [chunk] * max(samples // chunk, 1),
-    lambda samples, chunk: [min(chunk, samples)] * max(samples // chunk, 1),
-]
-_LAST_WHOLE: list[Step] = [
-    lambda samples, chunk: [chunk] * ceil(samples / chunk),
-    lambda samples, chunk: [chunk] * (samples // chunk + 1),
-]
-
-log_evidence_in_chunks = Exercise(
-    "log_evidence_in_chunks",
-    _ESTIMATE,
-    _log_evidence_cases,
-    wrong(
-        "you averaged the chunks' log-mean-exps: that is the bound for k = chunk draws, and more chunks do not tighten it; "
-        "add up weights, not their logarithms",
-        *[_MEAN_OF_CHUNKS, *_MEAN_OF_CHUNKS.each(sizes=[*_NO_LAST, *_LAST_WHOLE])],
-        *_of_chunks(lambda log_sums, chunk: log_sums.mean(0) - log(chunk)),
-        *_of_chunks(lambda log_sums, samples, chunk: (log_sums - log(chunk)).sum(0) * chunk / samples),
-        "you averaged the chunks' log-mean-exps, each by its size: that is still a bound for k = chunk draws; add up "
-        "weights, not their logarithms",
-        *_estimates(lambda draws, samples: sum(len(p) / samples * (p.logsumexp(0) - log(len(p))) for p in draws)),
-        "the last, smaller chunk is missing, though you divide by all samples",
-        *(a for formula in (_ESTIMATE, _CHUNKS, _RUNNING) for a in formula.each(sizes=[*_NO_LAST])),
-        _RUNNING.but(sizes=_NO_LAST[0], total=lambda draws: _running()(draws) if draws else None),
-        "the last, smaller chunk is missing: all samples must be used",
-        *(a for formula in (_ALL_ALIKE, _OF_THE_DRAWN, _BY_WHOLE) for a in formula.each(sizes=[*_NO_LAST])),
-        _RUNNING.but(sizes=_NO_LAST[0], estimate=lambda total, sizes: total - log(sum(sizes))),
-        "your loop ends one chunk early: range(0, samples, chunk) begins a chunk wherever some samples are left",
-        *(formula.but(sizes=_loop(early=1)) for formula in (_RUNNING, _ESTIMATE, _OF_THE_DRAWN)),
-        "you drew one weight too few, as your loop starts at 1: range(0, samples, chunk)",
-        *(formula.but(sizes=_loop(start=1)) for formula in (_RUNNING, _ESTIMATE)),
-        "you drew a whole chunk at the end, more weights than samples, and divide by samples: ask for what is left only",
-        *_sizes(*_LAST_WHOLE, lambda samples, chunk: [min(chunk, samples)] * ceil(samples / chunk)),
-        "you drew a whole chunk at the end: ask for what is left only, so that exactly samples weights are drawn",
-        *(a for formula in (_ALL_ALIKE, _OF_THE_DRAWN) for a in formula.each(sizes=[*_LAST_WHOLE])),
-        "you counted every chunk alike, though the last may be smaller: add up the weights of all, then divide by samples",
-        _ALL_ALIKE,
-        "− log samples is missing: this is the log of the sum of the weights, not of their mean",
-        *_estimates(lambda total: total),
-        "you added log samples: dividing by samples subtracts it",
-        *_estimates(lambda total, samples: total + log(samples)),
-        "you subtracted log samples twice: divide the sum of all weights once",
-        *_estimates(lambda total, samples: total - 2 * log(samples)),
-        "you subtracted log samples at every chunk, so that the first ones are divided again and again: once, at the end",
-        *_of_chunks(lambda log_sums, samples: reduce(lambda t, s: logaddexp(t, s) - log(samples), log_sums, ZERO)),
-        "you divided by whole chunks, though the last may be smaller: divide the sum of all weights by samples",
-        _BY_WHOLE,
-        "you added logarithms, of weights or of the chunks' sums, which multiplies them: logaddexp or logsumexp adds",
-        *_CHUNKS.each(total=[lambda log_sums: log_sums.sum(0), lambda log_sums: log_sums.mean(0)]),
-        *_totals(lambda log_w: log_w.sum(0), lambda draws: torch.stack([part.sum(0) for part in draws]).logsumexp(0)),
-        *_of_chunks(lambda log_sums: log_sums.mean(0)),
-        "you divided by the size of a chunk: divide the sum of all weights by samples",
-        *_estimates(lambda total, chunk: total - log(chunk)),
-        "you divided by the number of chunks: divide the sum of all weights by samples",
-        *_estimates(lambda total, sizes: total - log(len(sizes))),
-        *_estimates(lambda total, samples, chunk: total - log(samples // chunk + 1)),
-        "you added up the means of the chunks: divide by samples once, at the end",
-        *_of_chunks(lambda log_means: log_means.logsumexp(0)),
-        "you divided twice, by the size of each chunk and by samples: divide the sum of all weights once",
-        _CHUNKS.but(total=lambda log_means: log_means.logsumexp(0)),
-        "exp overflows or underflows for weights far from 1: stay with logarithms, logsumexp in a chunk and logaddexp between them",
-        *(_ESTIMATE.but(estimate=named(lambda w, s=s: (w.exp().mean(0) + s).log(), "log_w")) for s in (0, *_TINY)),
-        *(_ESTIMATE.but(estimate=named(lambda w, s=s: w.exp().mean(0).clamp(min=s).log(), "log_w")) for s in _TINY),
-        *map(_WEIGHTS.then, (lambda means: means.log().mean(0), lambda means: means.mean(0).log())),
-        *_estimates(lambda draws, samples: sum(len(part) / samples * part.exp().mean(0).log() for part in draws)),
-        "each chunk is shifted by its own largest log weight: bring the sums to one shift before you add them, or use logaddexp",
-        *_SHIFTED.each(shift=[lambda tops: tops[-1], lambda tops: tops[0], lambda tops: tops.amax(0)]),
-        *_SHIFTED.each(shift=[lambda tops: tops.sum(0), lambda tops: tops.mean(0), lambda: 0]),
-        "the largest log weight, subtracted before exp, must be added again after the logarithm",
-        *_estimates(lambda log_w: (log_w - log_w.amax(0)).exp().mean(0).log()),
-        *_estimates(lambda log_w: (log_w - log_w.amax(0)).exp().mean(0).log() - log_w.amax(0)),
-        *_estimates(lambda log_w: ((log_w - log_w.amax(0)).exp().mean(0) + log_w.amax(0)).log()),
-        "only the last chunk is left: each pass of a loop replaced the sum instead of adding to it",
-        _CHUNKS.but(total=lambda log_sums: log_sums[-1]),
-        *_of_chunks(lambda log_sums: log_sums[-1], lambda log_means: log_means[-1]),
-        "your sum starts at a finite log w, and log weights may lie below it: start at −∞, or with the first chunk",
-        *_RUNNING.each(total=[*map(_running, torch.tensor([-1e3, -999, -900, -800, -745, -700, -500, -100]))]),
-        "you subtracted the largest log weight of the first chunk throughout: a later one may lie far from it; use logaddexp",
-        *_totals(lambda draws, log_w: draws[0].amax(0) + (log_w - draws[0].amax(0)).exp().sum(0).log()),
-        "when a chunk brings a larger log weight, the sum so far must be scaled to it: use logaddexp, which does that",
-        *[_LARGEST_SO_FAR, _LARGEST_SO_FAR.but(total=lambda sums, tops: (sums * (tops[-1] - tops).exp()).sum(0))],
-        "you subtracted the largest log weight of the whole batch: examples differ, subtract each one's own, or use logsumexp",
-        *_estimates(lambda log_w: log_w.max() + (log_w - log_w.max()).exp().mean(0).log()),
-        "your sum starts at log w = 0, a weight of 1 that was never drawn: start at −∞, or with the first chunk",
-        _RUNNING.but(total=_running(torch.tensor(0.0))),
-        "you halve at every chunk, so that the first ones count less and less: add all weights, then divide by samples",
-        *_of_chunks(lambda log_means: reduce(lambda one, two: logaddexp(one, two) - log(2), log_means)),
-        "this is the mean of the log weights, the ELBO: not the log of the mean",
-        *_estimates(lambda log_w: log_w.mean(0), lambda draws: torch.stack([part.mean(0) for part in draws]).mean(0)),
-        "you asked for all samples at once: draw at most chunk of them at a time",
-        *_sizes(lambda samples: [samples]),
-        "a number of chunks is whole: // rounds down, ceil rounds up, and / gives a fraction, which range does not take",
-        lambda draw, samples, chunk: range(samples / chunk),
-        lambda draw, samples, chunk: (ZERO + 0, range(samples / chunk)),
-        "the last chunk may be smaller, and torch.stack takes equal ones only: torch.cat joins them along the draws",
-        *_estimates(lambda draws, samples: torch.stack(draws).logsumexp((0, 1)) - log(samples)),
-        "this is the largest log weight alone: add up all the weights, and divide by their number",
-        *_estimates(lambda log_w: log_w.amax(0)),
-        "you used one chunk only: go on until samples weights are drawn",
-        *_OF_THE_DRAWN.each(sizes=[lambda samples, chunk: [min(chunk, samples)], lambda chunk: [chunk]]),
-        "you drew samples chunks: samples is the number of weights in all",
-        *(formula.but(sizes=lambda samples, chunk: [chunk] * samples) for formula in (_OF_THE_DRAWN, _ESTIMATE)),
-        "Σ w̃ log w is neither log p(x) nor a bound: take the log of the mean of w",
-        *_estimates(lambda log_w: (log_w.softmax(0) * log_w).sum(0)),
-        "the sign is flipped inside the exponential, as if log w were a loss: so the worst draw counts most",
-        *_estimates(lambda log_w, samples: log(samples) - (-log_w).logsumexp(0)),
-        "divide the sum inside the logarithm: subtract log samples instead of dividing by samples",
-        *_estimates(lambda total, samples: total / samples, lambda total, sizes: total / len(sizes)),
-        "you averaged over the batch: return one number per example",
-        _ESTIMATE.then(torch.mean),
-        *_totals(lambda log_w: log_w.flatten().logsumexp(0)),
-        "you reduced over the batch: the draws are axis 0",
-        *_totals(lambda log_w: log_w.logsumexp(1)),
-        "this is p(x): return its logarithm",
-        _ESTIMATE.then(torch.exp),
-    ),
-)
-
-
-# 5. the β of a loss
+# 4. the β of a loss
 
 _FIT = Formula(
     "loss distortion rate",
@@ -631,7 +459,7 @@ _FIT = Formula(
 )
 _CONSTANT_LEFT = _FIT.but(fitted=lambda distortion, rate, a, b: a * distortion + b * rate)
 _ALONE = _CONSTANT_LEFT.but(columns=lambda distortion, rate: [distortion, rate])
-_betas, _residuals = _instead(_FIT, "beta"), _instead(_FIT, "residual")
+_betas, _residuals = _FIT.instead("beta"), _FIT.instead("residual")
 MEASURES: dict[str, Callable[[Tensor], Tensor]] = {
     "sd": lambda v: v.std(),
     "sd0": lambda v: v.std(correction=0),

@@ -1,4 +1,4 @@
-"""Right answers to the sheet likelihoods_and_evaluation, in different styles."""
+"""Right answers to the sheet likelihoods, in different styles."""
 
 # mypy: disable-error-code="no-any-return"
 
@@ -9,13 +9,12 @@ from math import log, log2, pi
 from typing import Any
 
 import numpy as np
-import scipy.special
 import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
-from torch.nn.functional import gaussian_nll_loss, mse_loss
+from torch.nn.functional import gaussian_nll_loss, logsigmoid, mse_loss
 
-Draw = Callable[[int], Tensor]
+from vae_course.distributions.pixels import discretized_logistic
 
 
 def log_normal_in_a_loop(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -49,6 +48,36 @@ def log_normal_by_std_in_single(x: Tensor, mean: Tensor, log_std: Tensor) -> Ten
     return (-((x - mean) ** 2) / (2 * std**2) - std.log() - 0.5 * log(2 * pi)).sum((1, 2, 3))
 
 
+def level_by_the_package(x: Tensor, location: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    parameters = torch.stack([location, log_scale], 1)[:, :, None]  # [batch, 2, 1, pixels]
+    p = discretized_logistic(parameters, levels).base_dist
+    return p.log_prob(x[:, None, None])[:, 0, 0]
+
+
+def level_by_edges(x: Tensor, location: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    number = (x * (levels - 1)).round()
+    upper = ((number + 0.5) / (levels - 1) - location) * torch.exp(-log_scale)
+    lower = ((number - 0.5) / (levels - 1) - location) * torch.exp(-log_scale)
+    below, above = -torch.nn.functional.softplus(-upper), -torch.nn.functional.softplus(lower)
+    between = below + above + torch.log1p(-torch.exp(lower - upper))
+    first, last = number == 0, number == levels - 1
+    return torch.where(first, below, torch.where(last, above, between))
+
+
+def level_in_a_loop(x: Tensor, location: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    h = 1 / (2 * (levels - 1))
+    rows = []
+    for value, m, s in zip(x.flatten(), location.flatten(), log_scale.exp().flatten(), strict=True):
+        below, above = logsigmoid((value + h - m) / s), logsigmoid(-(value - h - m) / s)
+        if value < h:
+            rows.append(below)
+        elif value > 1 - h:
+            rows.append(above)
+        else:
+            rows.append(below + above + torch.log(-torch.expm1(-2 * h / s)))
+    return torch.stack(rows).view_as(x)
+
+
 def bits_by_change_of_base(log_p: Tensor, dimensions: int, levels: int) -> Tensor:
     of_the_grid = log_p / log(2) - dimensions * log2(levels)
     return -of_the_grid / dimensions
@@ -59,52 +88,6 @@ def bits_one_by_one(log_p: Tensor, dimensions: int, levels: int) -> Tensor:
     for i, nats in enumerate(log_p.tolist()):
         bits[i] = -(nats - dimensions * log(levels)) / (dimensions * log(2))
     return bits
-
-
-def active_in_a_loop(means: Tensor, threshold: float) -> Tensor:
-    active = []
-    for column in means.T:
-        centre = sum(column.tolist()) / len(column)
-        active.append(sum((value - centre) ** 2 for value in column.tolist()) / len(column) > threshold)
-    return torch.tensor(active)
-
-
-def chunks_by_running_maximum(draw: Draw, samples: int, chunk: int) -> Tensor:
-    done, top, total = 0, torch.tensor(-torch.inf), torch.tensor(0.0)
-    while done < samples:
-        log_weights = draw(min(chunk, samples - done))
-        done += len(log_weights)
-        higher = torch.maximum(top, log_weights.max(0).values)
-        total = total * (top - higher).exp() + (log_weights - higher).exp().sum(0)
-        top = higher
-    return top + total.log() - log(samples)
-
-
-def chunks_by_weighted_means(draw: Draw, samples: int, chunk: int) -> Tensor:
-    sizes = [chunk] * (samples // chunk) + [samples % chunk] * (samples % chunk > 0)
-    means = [draw(size).logsumexp(0) - log(size) for size in sizes]
-    return torch.stack([mean + log(size / samples) for mean, size in zip(means, sizes, strict=True)]).logsumexp(0)
-
-
-def chunks_by_scipy(draw: Draw, samples: int, chunk: int) -> Tensor:
-    parts = [draw(chunk).numpy() for _ in range(samples // chunk)]
-    parts.append(draw(samples % chunk).numpy())  # of no row where nothing is left
-    return torch.from_numpy(scipy.special.logsumexp(np.concatenate(parts), axis=0) - np.log(samples))
-
-
-def chunks_one_by_one(draw: Draw, samples: int, chunk: int) -> Tensor:
-    total = draw(1)[0]
-    for _ in range(samples - 1):
-        total = torch.logaddexp(total, draw(1)[0])
-    return total - log(samples)
-
-
-def chunks_from_nothing(draw: Draw, samples: int, chunk: int) -> Tensor:
-    total: Tensor | float = -torch.inf
-    for start in range(0, samples, chunk):
-        part = draw(min(start + chunk, samples) - start).logsumexp(0)
-        total = torch.logaddexp(torch.as_tensor(total), part)
-    return torch.as_tensor(total) - log(samples)
 
 
 def beta_by_numpy(loss: Tensor, distortion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,26 +136,12 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda x, mean, log_std: Independent(Normal(mean, log_std.exp()), 3).log_prob(x),
         lambda x, mean, log_std: Normal(0.0, 1.0).log_prob((x - mean) / log_std.exp()).sub(log_std).flatten(1).sum(1),
     ],
+    "level_probability": [level_by_the_package, level_by_edges, level_in_a_loop],
     "bits_per_dimension": [
         bits_by_change_of_base,
         bits_one_by_one,
         lambda log_p, dimensions, levels: -(log_p - dimensions * torch.tensor(levels).log()) / dimensions / np.log(2),
         lambda log_p, dimensions, levels: torch.from_numpy(np.log2(levels) - log_p.numpy() / (dimensions * np.log(2))),
-    ],
-    "active_units": [
-        active_in_a_loop,
-        lambda means, threshold: means.var(dim=0, correction=0) > threshold,
-        lambda means, threshold: torch.from_numpy(np.var(means.numpy(), axis=0) > threshold),
-        lambda means, threshold: torch.atleast_2d(torch.cov(means.T)).diagonal() > threshold,
-        lambda means, threshold: means.square().mean(0) - means.mean(0).square() > threshold,
-        lambda means, threshold: means.std(0) > threshold**0.5,
-    ],
-    "log_evidence_in_chunks": [
-        chunks_by_running_maximum,
-        chunks_by_weighted_means,
-        chunks_by_scipy,
-        chunks_one_by_one,
-        chunks_from_nothing,
     ],
     "effective_beta": [
         beta_by_numpy,
