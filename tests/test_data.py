@@ -649,7 +649,7 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(datasets.CIFAR10, "train_list", train_list)
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
     monkeypatch.setattr(datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": md5["batches.meta"]})
-    known = images.ON_REQUEST["CIFAR10"]._replace(examples={True: 10, False: 3})
+    known = images.ON_REQUEST["CIFAR10"]._replace(examples={True: 10, False: 3}, sha256={})
     monkeypatch.setitem(images.ON_REQUEST, "CIFAR10", known)
     return folder
 
@@ -665,6 +665,45 @@ def test_coloured_pictures_on_disk_are_read() -> None:
     assert (train.images.dtype, train.labels.dtype) == (torch.float32, torch.int64)
     assert train.images.is_contiguous()
     assert quantize(train.images, 256).equal(train.images)
+
+
+@pytest.fixture
+def binary_cifar(cifar: Path) -> Path:
+    """The same small set in the other published form."""
+    folder = cifar.with_name("cifar-10-batches-bin")
+    folder.mkdir()
+    for name, n in CIFAR_PICTURES.items():
+        labels = torch.tensor([3, 1, 9][:n], dtype=torch.uint8)[:, None]
+        rows = torch.cat([labels, cifar_bytes(name).flatten(1)], 1)
+        (folder / f"{name}.bin").write_bytes(rows.numpy().tobytes())
+    return folder
+
+
+def test_both_published_forms_of_coloured_pictures_are_one_set(cifar: Path, binary_cifar: Path) -> None:
+    pickled = [from_torchvision("CIFAR10", train=part) for part in (True, False)]
+    shutil.rmtree(cifar)
+    binary = [from_torchvision("CIFAR10", train=part) for part in (True, False)]
+    for one, other in zip(pickled, binary, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert (one.name, one.images.is_contiguous()) == (other.name, other.images.is_contiguous())
+
+
+def test_the_binary_form_is_refused_where_it_is_not_whole(
+    cifar: Path, binary_cifar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(cifar)
+    known = images.ON_REQUEST["CIFAR10"]
+    monkeypatch.setitem(images.ON_REQUEST, "CIFAR10", known._replace(sha256={True: "another", False: "another"}))
+    text = message(lambda: from_torchvision("CIFAR10", train=True))
+    assert "altered" in text
+    assert str(binary_cifar) in text
+    with (binary_cifar / "test_batch.bin").open("ab") as file:
+        file.write(b"\0")
+    assert "3,073 bytes a picture" in message(lambda: from_torchvision("CIFAR10", train=False))
+    (binary_cifar / "data_batch_2.bin").unlink()
+    with pytest.raises(FileNotFoundError, match=r"data_batch_2.bin missing.*coloured_sprites\(\)"):
+        from_torchvision("CIFAR10", train=True)
 
 
 def test_coloured_pictures_of_another_number_are_refused(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -102,13 +103,14 @@ class _OnRequest(NamedTuple):
     examples: dict[bool, int]  # train -> how many pictures
     folder: str  # where torchvision keeps it
     files: list[str]  # what belongs there
-    sha256: dict[bool, str]  # train -> checksum of the decoded bytes, pictures then labels; {}: torchvision has one
+    sha256: dict[bool, str]  # train -> checksum of the decoded bytes, pictures [n, height, width(, 3)] then labels
 
 
 _MNIST_FILES = [
     f"{part}-ubyte" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 ]
 _CIFAR_FILES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
+_BINARY_CIFAR = "cifar-10-batches-bin"  # the other form in which it is published
 
 
 ON_REQUEST = {
@@ -132,7 +134,16 @@ ON_REQUEST = {
             False: "9f1ec356a747bfe4ebab3cfb722d3694c9ca737e2570f6f90cf31d7b6fd689d4",
         },
     ),
-    "CIFAR10": _OnRequest("coloured_sprites()", {True: 50_000, False: 10_000}, "cifar-10-batches-py", _CIFAR_FILES, {}),
+    "CIFAR10": _OnRequest(
+        "coloured_sprites()",
+        {True: 50_000, False: 10_000},
+        "cifar-10-batches-py",
+        _CIFAR_FILES,
+        {
+            True: "f912919bdea371136f1aa4feed6beeca728015a5f08b1899a29c932a7e30be2b",
+            False: "8193b3fbce55bec361cd1b8fd4880cb1649832dc4d6de6da1e7a21847a4843aa",
+        },
+    ),
 }
 
 
@@ -158,8 +169,8 @@ def data_folder() -> Path:
 def from_torchvision(name: str, *, train: bool, download: bool = False, timeout: float = 20.0) -> ImageSet:
     """MNIST, FashionMNIST or CIFAR10 from `data_folder()`; downloaded there only if `download` is true.
 
-    timeout: seconds that the network may stay silent. The decoded bytes are compared with a stored checksum; those of
-    CIFAR10 by torchvision.
+    timeout: seconds that the network may stay silent. The decoded bytes are compared with a stored checksum. CIFAR10 is
+    read from its published binary form too, cifar-10-batches-bin, which torchvision does not know.
     Raises FileNotFoundError if the set is not there, ConnectionError if the download fails, ValueError for an
     unknown name or altered files. Each names the folder and the embedded set to use instead.
     """
@@ -171,6 +182,9 @@ def from_torchvision(name: str, *, train: bool, download: bool = False, timeout:
     raw = folder / known.folder
     reader = getattr(datasets, name)
     instead = f"set VAE_COURSE_DATA to the folder that holds {known.folder}, or use the embedded {known.embedded}"
+    binary = folder / _BINARY_CIFAR
+    if name == "CIFAR10" and binary.is_dir() and not raw.is_dir():
+        return _checked(name, train, *_binary_cifar(binary, train, instead), binary, instead)
     try:
         with _network_timeout(timeout), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             _unpack(raw)
@@ -184,10 +198,32 @@ def from_torchvision(name: str, *, train: bool, download: bool = False, timeout:
                 f"{name} is not in {folder} (looked for {raw}): pass download=True, {instead}."
             ) from None
         raise ConnectionError(f"{name} could not be downloaded to {folder} ({why}): {instead}.") from None
-    pictures, labels = np.asarray(found.data), np.asarray(found.targets)
+    return _checked(name, train, np.asarray(found.data), np.asarray(found.targets), raw, instead)
+
+
+def _binary_cifar(folder: Path, train: bool, instead: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pictures [n, 32, 32, 3] and labels from files of 3,073 bytes a picture: its class, then red, green and blue."""
+    files = [folder / f"{name}.bin" for name in _CIFAR_FILES[:-1] if name.startswith("data" if train else "test")]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"CIFAR10 is not whole in {folder} ({', '.join(missing)} missing): fetch it again, {instead}."
+        )
+    content = np.concatenate([np.fromfile(file, dtype=np.uint8) for file in files])
+    if len(content) % 3073:
+        raise ValueError(f"CIFAR10 in {folder} is damaged (not 3,073 bytes a picture): fetch it again, {instead}.")
+    rows = content.reshape(-1, 3073)
+    return np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0]
+
+
+def _checked(
+    name: str, train: bool, pictures: NDArray[np.uint8], labels: NDArray[Any], where: Path, instead: str
+) -> ImageSet:
+    """The set, if it is whole and unaltered. Raises ValueError."""
+    known = ON_REQUEST[name]
     digest = hashlib.sha256(pictures.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
     if digest != known.sha256.get(train, digest) or len(pictures) != known.examples[train]:
-        raise ValueError(f"{name} in {folder} has been altered (checksum differs): delete {raw} or {instead}.")
+        raise ValueError(f"{name} in {where.parent} has been altered (checksum differs): delete {where} or {instead}.")
     images = torch.from_numpy(pictures[..., None] if pictures.ndim == 3 else pictures).movedim(-1, 1)
     return ImageSet(name, images.contiguous().float() / 255, torch.from_numpy(labels.astype(np.int64)))
 
