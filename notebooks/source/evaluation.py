@@ -56,14 +56,14 @@ print(f"{train.name}: {len(train):,} digits to train on, {len(held_out):,} held 
 #
 # <details><summary>Predict: how much does the bound on held-out digits lose at β = ½, and at β = 2?</summary>
 #
-# A few nats at most. Around its best point a sum of two terms is flat: what the rate gains, the distortion loses. Which of ½, 1 and
+# Less than ten nats, often only one or two. Around its best point a sum of two terms is flat: what the rate gains, the distortion loses. Which of ½, 1 and
 # 2 is ahead on held-out digits depends on how long one trains.
 # </details>
 #
 # The network is small and its training short, since there will be a dozen of them: the nats of this lecture compare with one
 # another, not with those of lecture [[variational_autoencoder]].
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 EPOCHS = run.epochs(laptop=12, full=20)
 
 
@@ -80,7 +80,7 @@ def train_vae(images: Tensor, beta: float = 1.0, epochs: int = EPOCHS):
 
 models = {beta: train_vae(train.images, beta) for beta in (0.1, 0.5, 1.0, 2.0, 4.0, 784 / 20)}
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.latents import active_units
 
 curve = {beta: rate_distortion(model, test, samples=3) for beta, model in models.items()}
@@ -92,7 +92,7 @@ for beta in models:
     print(f"β = {beta:5.1f}: rate {rate[beta]:6.2f}, distortion {distortion[beta]:6.1f}, −ELBO {cost[beta]:6.1f} nats, "
           f"{active[beta]:2d} active units")  # fmt: skip
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 6))
 reach, level = torch.linspace(0, max(rate.values()) * 1.05, 50), cost[1.0]
 axes.plot(reach, level - reach, "--", color="0.5", label=f"−ELBO = {level:.0f} nats")
@@ -120,14 +120,14 @@ figure
 rates, distortions = list(rate.values()), list(distortion.values())
 claim("the rate falls as β grows, and the distortion rises", rates == sorted(rates, reverse=True)
       and distortions == sorted(distortions), rates=rates, distortions=distortions)  # fmt: skip
-claim("half and twice β = 1 change the bound on held-out digits by less than six nats",
-      max(abs(cost[b] - cost[1.0]) for b in (0.5, 2.0)) < 6, **{f"β {b:.3g}": c for b, c in cost.items()})  # fmt: skip
-claim("a tenth or a fourfold β costs over two nats of the bound, a mean over pixels and latents (784/20) over fifty",
-      min(cost[0.1], cost[4.0]) > cost[1.0] + 2 and cost[784 / 20] > cost[1.0] + 50, **{f"β {b:.3g}": c for b, c in cost.items()})  # fmt: skip
+claim("half and twice β = 1 change the bound on held-out digits by less than ten nats",
+      max(abs(cost[b] - cost[1.0]) for b in (0.5, 2.0)) < 10, **{f"β {b:.3g}": c for b, c in cost.items()})  # fmt: skip
+claim("a tenth or a fourfold β costs over ten nats of the bound, a mean over pixels and latents (784/20) over fifty",
+      min(cost[0.1], cost[4.0]) > cost[1.0] + 10 and cost[784 / 20] > cost[1.0] + 50, **{f"β {b:.3g}": c for b, c in cost.items()})  # fmt: skip
 claim("at 784/20 next to nothing goes through z: a rate under a twentieth of a nat, and no active unit",
       rate[784 / 20] < 0.05 and active[784 / 20] == 0, rate=rate[784 / 20], active=active[784 / 20])  # fmt: skip
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 pictures, z = {"held out": test[:12]}, torch.randn(12, 20, device=run.device)
 with torch.no_grad():
     for beta in (0.1, 1.0, 4.0, 784 / 20):
@@ -165,7 +165,7 @@ figures.image_rows(pictures, "What β does to pictures (mean images)")
 # it does. For normals it is finite exactly if $\sigma_q > \sigma_{\text{post}} / \sqrt 2$: $\int p^2 / q$ must converge.
 # </details>
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.evidence import log_evidence
 from vae_course.exact.linear_gaussian import LinearGaussian
 from vae_course.models.views import WithPosterior
@@ -188,7 +188,7 @@ def error_in_errors(
     )
 
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 too_small = {
     width: error_in_errors(width) for width in (0.4, 0.5, 0.6, 0.71, 0.8, 0.9, 1.1, 1.5, 2.0)
 }
@@ -225,7 +225,7 @@ claim("with q half as wide, where the variance is infinite, by more than one and
 #
 # The mean of $w$ is $p(x)$, as before. With one step it *is* importance sampling; with many, the chains repair a poor q.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.annealed import annealed_log_evidence
 
 poor = WithPosterior(
@@ -257,7 +257,7 @@ claim("where log p(x) is known and q is narrow and off, annealing comes within a
 # No. See the table.
 # </details>
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 base, few = models[1.0], test[: run.choose(laptop=50, full=200)]
 sampled = {k: log_evidence(base, few, k) for k in (10, 100, 2_000)}
 annealed = {t: annealed_log_evidence(base, few, 16, t, step=0.7) for t in (4, 15, 60)}
@@ -294,7 +294,7 @@ claim("and it has settled: with a quarter of the temperatures it finds within th
 #
 # To compare two models, take the same digits and the error of the *difference*: what makes a digit hard is common to both.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 pair = {beta: log_evidence(models[beta], test[:300], 100).value for beta in (1.0, 2.0)}
 apart = pair[1.0] - pair[2.0]
 paired = float(apart.std()) / 300**0.5
@@ -311,14 +311,14 @@ claim("the error of the paired difference is less than half that of the unpaired
 # This error is about digits. It says nothing about another **training**: train twice from different starts, and the two
 # models differ as well.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 again = [train_vae(train.images) for _ in range(3)]
 bounds = [mean_elbo(model, test, samples=5)["elbo"] for model in (models[1.0], *again)]
 print("β = 1, four trainings, ELBO held out:", [round(value, 1) for value in bounds])
 apart = max(bounds) - min(bounds)
 
 # %%
-claim("four trainings differ by more than three of those paired errors, and by less than eight nats", 3 * paired < apart < 8,
+claim("four trainings differ by more than one of those paired errors, and by less than eight nats", paired < apart < 8,
       bounds=bounds, paired=paired)  # fmt: skip
 
 # %% [markdown] tags=["slide"]
@@ -327,7 +327,7 @@ claim("four trainings differ by more than three of those paired errors, and by l
 # A bound on *training* digits says little: a model can learn them by heart. Train the same model on 500, 2,000
 # and all digits, for equally many steps.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 sizes = (500, 2000, len(train))
 LONG = run.epochs(laptop=24, full=40)  # epochs over all digits; as many steps for fewer
 by_size = {n: train_vae(train.images[:n], epochs=LONG * len(train) // n) for n in sizes}
@@ -337,7 +337,7 @@ scores = {
     for n, vae in by_size.items()
 }
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
 for which, (label, colour, marker) in enumerate(
     [
@@ -388,7 +388,7 @@ claim("on held-out digits, all training digits are better than 500, by over five
 # the steps backwards, ends up with the taken bits, and so loses nothing (Townsend, Bird & Barber). The first picture must
 # take its bits from somewhere: some random bits lie at the bottom, and the receiver gets them back too.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.bits_back import (
     BitsBack,
     initial_words,
@@ -421,7 +421,7 @@ claim(
 # %% [markdown]
 # What do the same pictures cost elsewhere? The yardsticks of lecture [[likelihoods]], and two compressors of files.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.checkpoints.digit_vaes import load_digit_vae
 
 of_mnist = BitsBack(load_digit_vae())  # it has not seen the held-out digits either
@@ -433,7 +433,7 @@ claim(
     bool((decoded == coded).all()) and (left == bottom).all(),
 )
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 import lzma
 import zlib
 from io import BytesIO
@@ -458,7 +458,7 @@ table = {
     "VAE of this lecture, bits back": length,
     "VAE of all of MNIST, bits back": large,
 }
-# %% tags=["fragment"]
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 4))
 figures.bars(
     axes,

@@ -82,7 +82,7 @@ def total(p: Distribution, values: Tensor, step: float = 1.0) -> Tensor:  # [7]:
     return torch.trapezoid(densities, dx=step, dim=0) if step != 1 else densities.sum(0)
 
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 any_logits = torch.randn(7, LEVELS, 1, 1).double()
 totals = {
     "Bernoulli": total(bernoulli(one_pixel), torch.tensor([0.0, 1.0]).double()),
@@ -132,7 +132,7 @@ claim("a log-density can be positive: log 4 at the peak of a normal with σ = 0.
 # $u \sim U[0, 1)$. Noise is drawn anew at each step. Then, on average over $u$, no pixel's log-density can exceed
 # $\log L$: a spike narrower than a level gains nothing.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 train, held_out = (part.to(run.device) for part in digits(run.scale))
 generator = torch.Generator(run.device).manual_seed(run.seed)
 grey, grey_test = quantize(train.images, LEVELS), quantize(held_out.images, LEVELS)
@@ -157,7 +157,7 @@ curves = {
     "dequantised": average_log_density(noisy),
 }
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(9.5, 4.5))
 title = "Without noise, the density of a constant pixel has no maximum"
 figures.curves(
@@ -208,7 +208,7 @@ claim("and even there the log-density stays below log L, by the 0.18 nats that a
 # same 4-bit digits, and may be compared as such; those of the densities also hold the gap of Jensen's inequality, so
 # they may look worse than the model is.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.bounds import bits_per_dimension
 
 PIXELS = 784
@@ -245,7 +245,7 @@ claim("where the normal is narrower than a level, by over a bit", gap.max() > 1,
 # - **zlib**, the compressor of zip files, on the held-out digits in one row, two pixels a byte;
 # - **PNG**, a format for pictures with lossless compression, all held-out digits in one large picture.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 import zlib
 from io import BytesIO
 
@@ -256,7 +256,7 @@ number = lambda images: (images * (LEVELS - 1)).round().long().flatten(1)  # [n,
 counts = torch.nn.functional.one_hot(number(grey), LEVELS).sum(0).double()  # [784, levels]
 table = ((counts + 1) / (counts + 1).sum(1, keepdim=True)).log2()
 histogram = (counts.sum(0) / counts.sum()).log2()
-# %% tags=["fragment"]
+# %% tags=["slide"]
 k = number(grey_test)
 nibbles = k.cpu().numpy().astype(np.uint8)
 packed = (nibbles[:, ::2] << 4 | nibbles[:, 1::2]).tobytes()
@@ -289,7 +289,7 @@ claim("knowing where a pixel is saves at least a sixth of the histogram's bits",
 # and the form of the pixels change. Two rows are controls: a discretised logistic with **one** $s$ for all pixels, and one
 # **without tails**, whose end levels take only the mass between their own edges.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from torch import nn
 
 from vae_course.data.batches import Batches
@@ -360,7 +360,7 @@ for name, (family, (images, noise, test_images), numbers) in kinds.items():
     models[name] = train_vae(family, images, noise, numbers)
     bounds[name] = mean_elbo(models[name], test_images, samples=3)["elbo"]
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 NORMALS = [
     name for name in kinds if name.startswith("normal")
 ]  # densities of dequantised pixels
@@ -406,7 +406,7 @@ claim(
 # The discretised logistics with tails, and the categorical. No normal does; each loses even to the histogram.
 # </details>
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 5.5))
 figures.bars(axes, yardsticks | bits, "No normal beats a histogram; discretised with tails does",
              "bits per dimension of 4-bit digits, held out")  # fmt: skip
@@ -461,7 +461,7 @@ claim(
 claim("where a pixel is black, the learned location lies below black for more than three quarters of the pixels",
       (location[black] < 0).float().mean() > 0.75, share=(location[black] < 0).float().mean())  # fmt: skip
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 with torch.no_grad():
     vae = models["normal, one σ"]
     p = vae.likelihood(vae.posterior(spread_test).sample())
@@ -476,7 +476,7 @@ claim("the learned σ is the root mean squared error of a pixel, within a tenth"
 #
 # What does each model *believe*? Draw $z$ from the prior, and put its mean image above a **sample** of the likelihood.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 rows = {}
 with torch.no_grad():
     z = torch.randn(12, 20, device=run.device)
@@ -525,7 +525,7 @@ likelihood_explorer(shown, decoded, LEVELS)
 # bound on the *mean* log-probability of **randomly binarised** digits. And cross-entropy is smallest at
 # $\lambda = x$, where it is the entropy of $b$: a floor that no decoder gets under.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 x = held_out.images
 entropy = lambda p: (
     -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)).flatten(1).sum(1)
@@ -568,7 +568,7 @@ claim(
 # losses as they are found, for a model whose declared likelihood is a normal with σ = 1.
 
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 def parts(model, x: Tensor) -> tuple[Tensor, Tensor]:
     q = model.posterior(x)
     squares = (x - model.likelihood(q.rsample()).mean) ** 2  # [batch, 1, 28, 28]
@@ -586,7 +586,7 @@ gallery = {  # losses as found: sums and means of squares and of the KL, with an
     "sum over the batch + mean of KL": lambda s, kl: s.sum() + kl.sum(1).mean(),
 }
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.effective_beta import effective_beta
 
 declared = mlp_vae((1, 28, 28), hidden=(50,), latent=20, family=unit_normal)

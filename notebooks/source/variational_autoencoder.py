@@ -48,7 +48,7 @@ run = start()
 # Grey values in the same formula would not do: $p^x (1 - p)^{1 - x}$ does not integrate to 1 over $x$ in $[0, 1]$.
 # Lecture [[likelihoods]] has likelihoods for grey pixels.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 train, held_out = (part.to(run.device) for part in digits(run.scale))
 test = fixed_binarization(held_out.images)  # [n, 1, 28, 28], each pixel 0 or 1
 
@@ -80,7 +80,7 @@ figures.image_rows(
 # $p_\theta(x) = \int p_\theta(x \mid z)\, p(z)\, dz$, is what we want, and the integral over twenty latents is what we
 # cannot do. The third is there to help.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.notebook.diagrams import computation_graph
 
 figure, (axes,) = figures.subplots(1, 1, figsize=(13, 4.2))
@@ -143,7 +143,7 @@ class OurVAE(nn.Module):
 # eq. 6), and **estimator B** (eq. 7) with the KL divergence in closed form. What both need, in nats:
 
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 def terms(model, x: Tensor, draws: int):  # L draws for each of M pictures
     q, p = model.posterior(x), model.prior()
     z = q.rsample((draws,))  # [L, M, latent], z = μ + σ ε
@@ -157,7 +157,7 @@ def terms(model, x: Tensor, draws: int):  # L draws for each of M pictures
 # Auto-Encoding Variational Bayes is stochastic gradient ascent on the bound, $\theta$ and $\phi$ together. With $M = 100$
 # the paper takes $L = 1$; section [[#One draw]] measures what that costs.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.data.batches import Batches
 
 LATENT = 20
@@ -204,7 +204,7 @@ apart = [(a - b).abs().max() for a, b in zip(ours.parameters(), twin.parameters(
 claim("an epoch of the loop by hand ends at the weights of the package's", max(apart) < 1e-3,
       apart=max(apart))  # fmt: skip
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 x = test[:100]  # [M, 1, 28, 28]
 with torch.no_grad():
     log_likelihood, log_prior, log_q, kl = terms(ours, x, draws=50)
@@ -287,7 +287,7 @@ figure
 #
 # In expectation this still lies below log p(x) (Burda et al.), and not farther with more samples.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.evidence import log_evidence
 from vae_course.objectives.bounds import iwae
 
@@ -322,7 +322,7 @@ claim(
 # Above both here. The mean decodes better than the draws that the KL divergence was charged for.
 # </details>
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 with torch.no_grad():
     q = vae.posterior(few)
     at_mean = vae.likelihood(q.mean).log_prob(few) - kl_divergence(q, vae.prior())  # no bound
@@ -366,7 +366,7 @@ fit(
     run.epochs(laptop=20, full=20),
 )
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 with torch.no_grad():
     scores = {  # each [n] nats
         "one Bernoulli per pixel": (test * average - softplus(average)).flatten(1).sum(1),
@@ -406,7 +406,7 @@ claim("the bound lies below the belief net's log p(x), though the VAE's own log 
 # Four thousand digits and a minute are little. The package also holds a model of all of MNIST, made by
 # `python -m vae_course.checkpoints digits`; it is narrower, and it has not seen the held-out digits either.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.checkpoints.digit_vaes import load_digit_vae
 
 of_mnist = load_digit_vae().to(run.device)
@@ -451,7 +451,7 @@ claim("on held-out digits the model of all of MNIST is at least four nats ahead"
 #
 # An autoencoder has one reconstruction. A VAE has a posterior: draw $z \sim q(z|x)$ several times, and show each mean image.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 shown = held_out.labels.argsort(stable=True)[:: len(test) // 12][:12]
 with torch.no_grad():
     draws = [vae.likelihood(vae.posterior(test[shown]).sample()).mean for _ in range(3)]
@@ -466,7 +466,7 @@ figures.image_rows(rows, "Reconstructions from three draws of z")
 # The KL term is a sum over latents. Burda et al. call a latent **active** if its posterior mean moves with $x$:
 # $\operatorname{Var}_x(\mathbb E_q[z_j]) > 0.01$.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.evaluation.latents import active_units, kl_per_latent, posterior_means
 
 per_latent, active = kl_per_latent(vae, test), active_units(vae, test)  # [latent] each
@@ -504,7 +504,7 @@ claim("most latents are active: at least 15 of the 20", active.sum() >= 15, acti
 # </details>
 
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 def gradient(x: Tensor, samples: int) -> Tensor:
     vae.zero_grad()
     log_likelihood, _, _, kl = terms(vae, x, samples)
@@ -550,7 +550,7 @@ claim(
 # *probability* do not: map $u = (i + \tfrac12)/n$ through the inverse CDF, $z = \Phi^{-1}(u)$. The model is a stored one of
 # all of MNIST, with two latents.
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from vae_course.checkpoints.digit_vaes import load_flat_digit_vae
 from vae_course.evaluation.features import DigitFeatures
 from vae_course.exact.grids import quantile_grid
@@ -614,13 +614,13 @@ code_explorer(lambda z: flat.likelihood(z).mean, means, held_out.labels, name="l
 # At N(0, I), and nowhere by much else.
 # </details>
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 control = mlp_vae(train.shape, hidden=(400,), latent=LATENT).to(run.device)
 without_noise = lambda x: -control.likelihood(control.posterior(x).mean).log_prob(x)  # [batch]
 batches = Batches(train.images, size=100, augment=draw_anew)
 fit([adam_player(without_noise, control, 4e-3)], batches, EPOCHS)
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 from sklearn.mixture import GaussianMixture
 
 grey, partner = held_out.images[:n], torch.randperm(n, device=run.device)
@@ -640,7 +640,7 @@ def codes(model, drawn: bool) -> dict[str, Tensor]:
     }
 
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 distance = {}
 for name, model in {"VAE": vae, "control": control}.items():
     for place, z in codes(model, drawn=name == "VAE").items():
@@ -649,7 +649,7 @@ for name, model in {"VAE": vae, "control": control}.items():
 distance["pixels halfway"] = features.distance((test[:n] + test[:n][partner]) / 2, grey)
 distance["training digits"] = features.distance(train.images[:n], grey)
 
-# %% tags=["fragment"]
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 5))
 title = "From N(0, I) the VAE is far ahead; elsewhere it is not"
 figures.bars(axes, distance, title, "squared Fréchet distance (log scale)", log=True)
