@@ -220,8 +220,9 @@ claim("with q half as wide, where the variance is infinite, by more than one and
 # **Annealed importance sampling** (Neal; Wu et al. for decoders) starts chains at draws from q and leads them to the posterior
 # through densities in between, $p_t(z) \propto q(z \mid x)^{1 - t} p(x, z)^t$: at each small step from $t$ to $t'$,
 #
-# $$ \log w \mathrel{+}= (t' - t) \bigl( \log p(x, z) - \log q(z \mid x) \bigr), \qquad
-#    z \leftarrow \text{a step of Hamiltonian Monte Carlo at } p_{t'} . $$
+# $$ \log w \mathrel{+}= (t' - t) \bigl( \log p(x, z) - \log q(z \mid x) \bigr) , $$
+#
+# and a step of Hamiltonian Monte Carlo at $p_{t'}$ moves $z$.
 #
 # The mean of $w$ is $p(x)$, as before. With one step it *is* importance sampling; with many, the chains repair a poor q.
 
@@ -496,6 +497,9 @@ claim(
 # - Compare two models on the same examples, by the error of the difference; other trainings are another spread.
 # - A bound is a code length, and bits back makes the file.
 # - None of these numbers says how samples look (Theis et al.): show those too.
+
+# %% [markdown]
+# ## Sources
 #
 # **Exercises**: [[sheet]].
 #

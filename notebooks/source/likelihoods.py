@@ -658,6 +658,9 @@ claim(
 #   no answer: −97 may be probabilities of binarised digits, 1,500 a density.
 # - Put a histogram and a file compressor beside every number of bits. On these digits every normal loses to both.
 # - β has a meaning beside a declared likelihood. Count sums, means and halves; `effective_beta` does.
+
+# %% [markdown]
+# ## Sources
 #
 # **Exercises**: [[sheet]].
 #

@@ -197,7 +197,7 @@ def the_same_batches() -> Batches:
 
 train_by_hand(ours, the_same_batches())
 adam = torch.optim.Adam(packaged.parameters(), lr=1e-3)
-fit([Player(lambda x: -elbo(packaged, x).value, adam)], the_same_batches(), epochs=1)
+_ = fit([Player(lambda x: -elbo(packaged, x).value, adam)], the_same_batches(), epochs=1)
 
 # %%
 apart = [(a - b).abs().max() for a, b in zip(ours.parameters(), twin.parameters(), strict=True)]
@@ -360,7 +360,7 @@ class BeliefNet(nn.Module):  # p(x_i = 1 | x_1 … x_{i−1}) = sigmoid(b_i + Σ
 average = fixed_binarization(train.images).mean(0).clamp(0.002, 0.998).logit()
 net = BeliefNet(average.flatten().clone()).to(run.device)
 batches = Batches(train.images, size=100, augment=draw_anew)
-fit(
+_ = fit(
     [adam_player(lambda x: -net.log_evidence(x), net, 1e-2)],
     batches,
     run.epochs(laptop=20, full=20),
@@ -618,7 +618,7 @@ code_explorer(lambda z: flat.likelihood(z).mean, means, held_out.labels, name="l
 control = mlp_vae(train.shape, hidden=(400,), latent=LATENT).to(run.device)
 without_noise = lambda x: -control.likelihood(control.posterior(x).mean).log_prob(x)  # [batch]
 batches = Batches(train.images, size=100, augment=draw_anew)
-fit([adam_player(without_noise, control, 4e-3)], batches, EPOCHS)
+_ = fit([adam_player(without_noise, control, 4e-3)], batches, EPOCHS)
 
 # %% tags=["slide"]
 from sklearn.mixture import GaussianMixture
@@ -709,6 +709,9 @@ drawing_pad(vae.to("cpu"), start=held_out.images[int(shown[2])].cpu(), typical=m
 # - A mean image is not a sample. log p(x) by importance sampling comes with an error that does not see its bias.
 # - Beyond the same network without them, noise and KL divergence give a prior one can draw from and a bound; a density
 #   fitted to the codes afterwards serves both for pictures.
+
+# %% [markdown]
+# ## Sources
 #
 # **Exercises**: [[sheet]].
 #
