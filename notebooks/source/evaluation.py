@@ -346,7 +346,7 @@ for which, (label, colour, marker) in enumerate(
         ("500 held-out digits", figures.BLUE, "o"),
     ]
 ):
-    values = torch.stack([scores[n][which] for n in sizes])  # [sizes, 500]
+    values = torch.stack([scores[n][which] for n in sizes]).cpu()  # [sizes, 500]
     error = 2 * values.std(1) / 500**0.5
     look = {"fmt": marker + "-", "color": colour, "markersize": 10, "capsize": 6}
     axes.errorbar(sizes, values.mean(1), error, label=label, **look)
