@@ -252,7 +252,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-number = lambda images: (images * (LEVELS - 1)).round().long().flatten(1)  # [n, 784] levels
+number = lambda images: (images * (LEVELS - 1)).round().long().flatten(1).cpu()  # [n, 784]
 counts = torch.nn.functional.one_hot(number(grey), LEVELS).sum(0).double()  # [784, levels]
 table = ((counts + 1) / (counts + 1).sum(1, keepdim=True)).log2()
 histogram = (counts.sum(0) / counts.sum()).log2()
