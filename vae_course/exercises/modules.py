@@ -14,6 +14,10 @@ from vae_course.exercises.words import a_or_an
 
 RESULTS = ("number of parameters", "number of parameters that a gradient reaches", "output", "loss after three steps")
 RATE, STEPS = 0.05, 3
+LEFT_BEHIND = (
+    "a layer stayed behind in float32: make layers in __init__, as attributes or in nn.Sequential or nn.ModuleList, never in a plain "
+    "list or in forward; and turn nothing into float32"
+)
 
 
 def behaviour(built_with: int) -> Callable[[Any], Answer]:
@@ -34,7 +38,12 @@ def behaviour(built_with: int) -> Callable[[Any], Answer]:
             raise ExerciseError("your class is no module: let it inherit from nn.Module")
 
         def answer(*arguments: Any) -> tuple[Tensor, ...]:
-            return _observed(lambda: handed_in(*arguments[:built_with]).double(), arguments[built_with:])
+            try:
+                return _observed(lambda: handed_in(*arguments[:built_with]).double(), arguments[built_with:])
+            except RuntimeError as error:
+                if "same dtype" in str(error):  # a layer that `double` did not reach
+                    raise ExerciseError(LEFT_BEHIND) from None
+                raise
 
         parameters = [*_parameters(handed_in), *_parameters(handed_in.forward)[1:]]
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import partial
 from math import log
 from typing import Any
 
@@ -11,30 +11,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import one_hot, silu
 
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
-from vae_course.exercises.modules import RESULTS, behaviour
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
+from vae_course.exercises.modules import LEFT_BEHIND, RESULTS, behaviour
 from vae_course.exercises.parts import Formula, Step, SumOf, normal, uniform
 
 # 1. a decoder that is given the class
-
-_LEFT_BEHIND = "a layer stayed behind in float32: make layers in __init__, as attributes or in nn.Sequential or nn.ModuleList, never in a plain list or in forward; and turn nothing into float32"
-
-
-def _behaviour(handed_in: Any) -> Answer:
-    """What a decoder does, with a sentence of its own where a layer is hidden from the module."""
-    answer = behaviour(4)(handed_in)
-
-    @wraps(answer)
-    def told(*arguments: Any) -> Any:
-        try:
-            return answer(*arguments)
-        except RuntimeError as error:
-            if "same dtype" in str(error):
-                raise ExerciseError(_LEFT_BEHIND) from None
-            raise
-
-    return told
-
 
 _DECODER = Formula(
     "z y classes power first between second",
@@ -163,11 +144,11 @@ ConditionalDecoder = Exercise(
         *[_decoder(_SILU_FIRST), _decoder(_SILU_FIRST, between=nn.Identity())],
         "something follows the last layer: the decoder returns logits, which may be any numbers",
         *[_decoder(_DECODER.then(a)) for a in (nn.SiLU(), nn.Sigmoid(), nn.ReLU(), nn.Tanh(), nn.Softmax(-1))],
-        _LEFT_BEHIND,
+        LEFT_BEHIND,
         _decoder(kept=list),
     ),
     results=RESULTS,
-    prepare=_behaviour,
+    prepare=behaviour(4),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from math import log
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch.distributions import Normal
 from torch.nn.functional import binary_cross_entropy, logsigmoid, silu, softplus
 
 from vae_course.distributions.families import diagonal_normal
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
-from vae_course.exercises.modules import RESULTS, behaviour
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
+from vae_course.exercises.modules import LEFT_BEHIND, RESULTS, behaviour
 from vae_course.exercises.parts import Formula, bits, normal
 
 # 1. z = μ + σ ε
@@ -352,25 +352,6 @@ def _encoder_cases(generator: Generator) -> list[Arguments]:
     return [case(4, 6, 5, 3), case(1, 4, 7, 2), case(3, 5, 6, 1), case(2, 3, 4, 4)]
 
 
-_IN_FLOAT32 = "a layer stayed behind in float32: make layers in __init__, as attributes or in nn.Sequential or nn.ModuleList, never in a plain list or in forward"
-
-
-def _layers_found(handed_in: Any) -> Answer:
-    """What an encoder does, with a sentence of its own where a layer is hidden from the module."""
-    answer = behaviour(3)(handed_in)
-
-    @wraps(answer)
-    def told(*arguments: Any) -> Any:
-        try:
-            return answer(*arguments)
-        except RuntimeError as error:
-            if "same dtype" in str(error):
-                raise ExerciseError(_IN_FLOAT32) from None
-            raise
-
-    return told
-
-
 TwoHeads = Exercise(
     "TwoHeads",
     _encoder(),
@@ -430,11 +411,11 @@ TwoHeads = Exercise(
         _encoder(_HEADS.given(x=torch.detach)),
         "log σ was detached from the hidden layer: both layers train it",
         _encoder(_HEADS.but(log_std=lambda features, std_head: std_head(features.detach()))),
-        _IN_FLOAT32,
+        LEFT_BEHIND,
         _encoder(kept=list),
     ),
     results=RESULTS,
-    prepare=_layers_found,
+    prepare=behaviour(3),
 )
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, pad, silu
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
-from vae_course.exercises.modules import RESULTS, behaviour
+from vae_course.exercises.modules import LEFT_BEHIND, RESULTS, behaviour
 from vae_course.exercises.parts import Formula, Step, normal, uniform
 
 # 1. how few false alarms
@@ -351,7 +351,6 @@ error_map = Exercise(
 
 # 4. an autoencoder for records in their own units
 
-_LEFT_BEHIND = "a layer stayed behind in float32: make layers in __init__, as attributes or in nn.Sequential or nn.ModuleList, never in a plain list or in forward; and turn nothing into float32"
 _NO_BUFFER = "the means or the standard deviations are plain attributes: they are neither saved nor moved with the module; use self.register_buffer"
 
 _RECORDS = Formula(
@@ -366,17 +365,12 @@ _RECORDS = Formula(
 
 
 def _of_module(handed_in: Any) -> Answer:
-    """What the module does, with sentences of their own for what is hidden from it."""
+    """What the module does, with a sentence of its own for numbers that are no buffers."""
     answer = behaviour(3)(handed_in)
 
     @wraps(answer)
     def told(*arguments: Any) -> Any:
-        try:
-            observed = answer(*arguments)
-        except RuntimeError as error:
-            if "same dtype" in str(error):
-                raise ExerciseError(_LEFT_BEHIND) from None
-            raise
+        observed = answer(*arguments)
         if any(isinstance(value, Tensor) for value in vars(handed_in(*arguments[:3])).values()):
             raise ExerciseError(_NO_BUFFER)
         return observed
@@ -507,7 +501,7 @@ StandardizingAutoencoder = Exercise(
         ],
         "the layers have no biases: nn.Linear has them unless told otherwise",
         _autoencoder(bias=False),
-        _LEFT_BEHIND,
+        LEFT_BEHIND,
         _autoencoder(kept=list),
     ),
     results=RESULTS,
