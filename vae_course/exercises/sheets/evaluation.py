@@ -443,6 +443,8 @@ annealed_log_evidence = Exercise(
         *_log_w(lambda gain: gain[0]),
         "you used the gain at the last temperature only: every step of the way counts",
         *_log_w(lambda gain: gain[-1]),
+        "log q was subtracted once, at the first temperature: it belongs to every gain, at that chain's own z",
+        *_ANNEALED.each(log_w=[lambda log_joint, log_q, steps: (steps * log_joint).sum(0) - log_q[0]]),
         "log q is missing: the gain is log p(x, z) − log q(z|x)",
         _ANNEALED.but(gain=lambda log_joint: log_joint),
         "a sign is flipped: the gain is log p(x, z) − log q(z|x), and its step t' − t, as t grows from 0 to 1",

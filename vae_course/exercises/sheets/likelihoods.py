@@ -277,6 +277,8 @@ level_probability = Exercise(
             high=lambda highest, below, within: torch.where(highest, below, within),
             log_p=lambda lowest, above, high: torch.where(lowest, above, high),
         ),
+        "log S(a) + log S(−b) is not yet the difference S(a) − S(b): the factor 1 − exp(b − a) is missing",
+        _LEVEL.but(within=lambda below, above: below + above),
         "every level takes the whole lower tail: subtract what lies below the level",
         _LEVEL.but(log_p=lambda below: below),
         "h is half the distance of two levels, ½ / (levels − 1): you took the whole distance",
