@@ -680,7 +680,7 @@ claim("with the smaller σ it costs more nats, and fewer draws are near a true c
 # %% [markdown] tags=["slide"]
 # ## · A beam to order
 #
-# Lecture [[convolutional_vae]] drew beams and then had to ask for which load they were meant. Now ask first: y is the volume fraction,
+# Lecture [[loaded_beams]] drew beams and then had to ask for which load they were meant. Now ask first: y is the volume fraction,
 # the load's point and its angle, **in their own units**. The networks are given four numbers, the volume, the point,
 # cos 2α and sin 2α (a load and its opposite are one), each with mean 0 and deviation 1, and the model itself keeps the
 # mean and the deviation of each.

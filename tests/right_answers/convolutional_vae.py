@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
 import numpy as np
-import scipy.sparse.linalg
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, unfold
+from torch.nn.functional import conv2d, silu, unfold
 
 
 def size_by_list(size: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
@@ -117,70 +116,73 @@ def mirror_by_decoder(size: int, kernels: Tensor, strides: Tensor, paddings: Ten
     return torch.tensor(sizes), torch.tensor(output_paddings)
 
 
-def compliance_in_loops(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-    stiffness = torch.zeros(len(force), len(force), dtype=density.dtype)
-    for e, numbers in enumerate(unknowns.tolist()):
-        modulus = 1e-9 + density[e] ** 3 * (1 - 1e-9)
-        for i, a in enumerate(numbers):
-            for j, b in enumerate(numbers):
-                if a >= 0 and b >= 0:
-                    stiffness[a, b] += modulus * element[i, j]
-    return force @ torch.linalg.solve(stiffness, force)
+class PooledInSequence(nn.Module):
+    def __init__(self, channels_in: int, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        stages: list[nn.Module] = []
+        for taken, made in zip([channels_in, *widths[:-1]], widths, strict=True):
+            stages += [nn.Conv2d(taken, made, kernel_size=3, stride=2, padding=1), nn.SiLU()]
+        self.net = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
 
 
-def compliance_by_placement(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-    place = torch.nn.functional.one_hot(unknowns + 1, len(force) + 1)[..., 1:].double()  # [elements, 8, free]
-    modulus = 1e-9 + (1 - 1e-9) * density.pow(3)
-    stiffness = torch.einsum("e,eia,ij,ejb->ab", modulus, place, element, place)
-    u = torch.linalg.inv(stiffness) @ force
-    return u @ stiffness @ u
+class PooledInAList(nn.Module):
+    def __init__(self, channels_in: int, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        channels = (channels_in, *widths)
+        self.convolutions = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 3, 2, 1) for i in range(len(widths)))
+        self.head = nn.Linear(channels[-1], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution in self.convolutions:
+            x = convolution(x)
+            x = x * torch.sigmoid(x)
+        return self.head(x.flatten(2).mean(-1))
 
 
-def compliance_by_cholesky(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-    n = len(force)
-    flat = torch.zeros(n * n, dtype=torch.float64)
-    modulus = 1e-9 + density**3 * (1 - 1e-9)
-    for e in range(len(density)):
-        kept = unknowns[e] >= 0
-        free = unknowns[e][kept]
-        entries = modulus[e] * element[kept][:, kept]
-        flat = flat.index_add(0, (free[:, None] * n + free).flatten(), entries.flatten())
-    factor = torch.linalg.cholesky(flat.reshape(n, n))
-    return torch.linalg.solve_triangular(factor, force[:, None], upper=False).square().sum()
+class PooledByDivision(nn.Module):
+    """The linear layer made first."""
+
+    def __init__(self, channels_in: int, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(widths[-1], outputs)
+        for number, width in enumerate(widths):
+            self.add_module(f"stage{number}", nn.Conv2d(channels_in, width, 3, stride=2, padding=1))
+            channels_in = width
+        self.stages = len(widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in range(self.stages):
+            x = silu(getattr(self, f"stage{number}")(x))
+        height, width = x.shape[-2:]
+        return self.linear(x.sum(dim=(-2, -1)) / (height * width))
 
 
-def compliance_of_all_nodes(density: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-    """The clamped in a last row and column, whose displacement is set to 0."""
-    n = len(force)
-    whole = torch.zeros(n + 1, n + 1, dtype=element.dtype)
-    for modulus, numbers in zip(1e-9 + density**3 * (1 - 1e-9), unknowns, strict=True):
-        rows, columns = torch.meshgrid(numbers % (n + 1), numbers % (n + 1), indexing="ij")
-        whole.index_put_((rows, columns), modulus * element, accumulate=True)
-    u = torch.linalg.solve(whole[:n, :n], force.unsqueeze(1)).squeeze(1)
-    return (u * force).sum()
+class PooledLast(nn.Module):
+    """The linear layer at every position, and the mean of what it gives: both are linear, so their order does not matter."""
+
+    def __init__(self, channels_in: int, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        layers = []
+        for width in widths:
+            layers.append(nn.Sequential(nn.Conv2d(channels_in, width, 3, stride=2), nn.SiLU()))
+            channels_in = width
+        self.layers = nn.ModuleList(layers)
+        self.linear = nn.Linear(channels_in, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(nn.functional.pad(x, (1, 1, 1, 1)))
+        return self.linear(x.permute(0, 2, 3, 1)).mean((1, 2))
 
 
-class Compliance(torch.autograd.Function):
-    """The adjoint gradient by hand: -3 ρ² (1 - E_min) u·k u, with SciPy's solver."""
-
-    @staticmethod
-    def forward(context: Any, *arguments: Tensor) -> Tensor:
-        density, element, unknowns, force = (a.detach().numpy() for a in arguments)
-        n = len(force)
-        kept = unknowns >= 0
-        modulus = 1e-9 + density**3 * (1 - 1e-9)
-        stiffness = scipy.sparse.lil_matrix((n, n))
-        for e, numbers in enumerate(unknowns):
-            stiffness[np.ix_(numbers[kept[e]], numbers[kept[e]])] += modulus[e] * element[np.ix_(kept[e], kept[e])]
-        u = scipy.sparse.linalg.spsolve(stiffness.tocsc(), force)
-        of_element = np.append(u, 0.0)[unknowns]  # -1 finds the 0
-        energies = np.einsum("ei,ij,ej->e", of_element, element, of_element)
-        context.save_for_backward(torch.from_numpy(-3 * density**2 * (1 - 1e-9) * energies))
-        return torch.tensor(force @ u, dtype=torch.float64)
-
-    @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        return slopes[0] * context.saved_tensors[0], None, None, None
+class PooledByWindow(PooledInAList):
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution in self.convolutions:
+            x = silu(convolution(x))
+        return self.head(nn.functional.avg_pool2d(x, x.shape[2:]).squeeze(-1).squeeze(-1))
 
 
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
@@ -218,11 +220,5 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda kernels, strides: 1 + (kernels - 1) @ strides.roll(1).index_fill(0, torch.tensor([0]), 1).cumprod(0),
     ],
     "mirror": [mirror_by_remainders, mirror_in_torch, mirror_by_decoder],
-    "compliance_of": [
-        compliance_in_loops,
-        compliance_by_placement,
-        compliance_by_cholesky,
-        compliance_of_all_nodes,
-        lambda density, element, unknowns, force: Compliance.apply(density, element, unknowns, force),
-    ],
+    "PooledEncoder": [PooledInSequence, PooledInAList, PooledByDivision, PooledLast, PooledByWindow],
 }

@@ -40,6 +40,20 @@ def paired_by_scipy(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return torch.mean(a - b), torch.tensor(scipy.stats.sem(a.numpy() - b.numpy()))
 
 
+def hidden_by_einsum(std: Tensor, weight: Tensor, noise_std: float) -> Tensor:
+    return 0.5 * torch.einsum("bj,ij->b", (std / noise_std) ** 2, weight**2)
+
+
+def hidden_by_covariance(std: Tensor, weight: Tensor, noise_std: float) -> Tensor:
+    """Half the trace of W Σ Wᵀ / s², one example at a time."""
+    return torch.stack([torch.trace(weight @ torch.diag(s**2) @ weight.T) / (2 * noise_std**2) for s in std])
+
+
+def hidden_by_pixels(std: Tensor, weight: Tensor, noise_std: float) -> Tensor:
+    variance = std.square() @ weight.square().T  # [batch, pixels]: of the means of the pixels
+    return variance.sum(1) * 0.5 / noise_std / noise_std
+
+
 def chunks_by_running_maximum(draw: Draw, samples: int, chunk: int) -> Tensor:
     done, top, total = 0, torch.tensor(-torch.inf), torch.tensor(0.0)
     while done < samples:
@@ -106,6 +120,7 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda means, threshold: means.std(0) > threshold**0.5,
     ],
     "paired_difference": [paired_by_numpy, paired_by_variances, paired_by_scipy],
+    "hidden_by_the_mean": [hidden_by_einsum, hidden_by_covariance, hidden_by_pixels],
     "log_evidence_in_chunks": [
         chunks_by_running_maximum,
         chunks_by_weighted_means,

@@ -59,7 +59,7 @@ STYLE = """
 .reveal .highlight { background: #f5f5f2; padding: 2px 12px; border-radius: 6px; }
 .reveal code { font-family: "DejaVu Sans Mono", monospace; font-size: 0.85em; }
 .reveal .highlight code, .reveal pre code { font-size: 1em; }
-.reveal img { max-width: 100%; max-height: 560px; display: block; margin: 6px auto; }
+.reveal img { width: 100%; max-height: 640px; object-fit: contain; display: block; margin: 6px auto; }
 .reveal h2 ~ .cell img, .reveal p ~ .cell img { max-height: 470px; }
 .reveal mjx-container { font-size: 0.95em; }
 .reveal details { display: none; }

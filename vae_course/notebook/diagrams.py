@@ -1,8 +1,9 @@
-"""Diagrams: boxes and arrows, graphs of computations, frames around events."""
+"""Diagrams: boxes and arrows, graphs of computations, frames around events, places of a kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,3 +93,51 @@ def event_frames(axes: Axes, p: Distribution, name: str) -> None:
     axes.set(xlim=(-0.7, shape[1] - 0.3), ylim=(-shape[0] + 0.3, 0.7), aspect="equal")
     axes.set_title(title, loc="center")
     axes.axis("off")
+
+
+def convolution(
+    axes: Axes, size: int, kernel: int, stride: int = 1, padding: int = 0, inputs: int = 1, outputs: int = 1
+) -> None:
+    """A convolution of a picture with size × size pixels: its channels left, what it makes right, two places of the kernel.
+
+    The frame and the output pixel of one colour belong together; `padding` rows of zeros are drawn dashed around the picture.
+    """
+    made = (size + 2 * padding - kernel) // stride + 1
+    left, low = size + padding + 0.5 * inputs + 3, (size - made) / 2
+    places = [(0, 0, VERMILION), (min(1, made - 1), made - 1, SKY)]  # row and column in what is made
+    for back in range(inputs):
+        _sheet(axes, (0, 0), size, back)
+        for row, column, colour in places:
+            corner = (stride * column - padding, size + padding - stride * row - kernel)
+            _square(axes, corner, kernel, back, edgecolor=colour, linewidth=2 if back else 4)
+    for back in range(outputs):
+        _sheet(axes, (left, low), made, back)
+    for row, column, colour in places:
+        _square(axes, (left + column, low + made - 1 - row), 1, 0, facecolor=colour, edgecolor="black")
+    if padding:
+        _square(axes, (-padding, -padding), size + 2 * padding, 0, edgecolor="0.4", linestyle="--", linewidth=1.5)
+    arrow = {"arrowstyle": "-|>", "linewidth": 2.5, "color": "black"}
+    axes.annotate("", (left - 0.4, size / 2), (left - 2.6, size / 2), arrowprops=arrow)
+    for x, y, number, side in ((size / 2, -padding, inputs, size), (left + made / 2, low, outputs, made)):
+        text = f"{number} channel{'s' * (number > 1)}, {side} × {side}"
+        axes.text(x, y - 0.5, text, ha="center", va="top", fontsize=15)
+    reach, height = left + made + 0.5 * outputs, size + padding + 0.5 * inputs
+    axes.set(xlim=(-padding - 0.3, reach + 1.3), ylim=(-padding - 1.6, height), aspect="equal")
+    axes.axis("off")
+
+
+def _sheet(axes: Axes, corner: tuple[float, float], side: int, back: int) -> None:
+    """One channel: side × side pixels, the more to the back the farther up and right."""
+    _square(axes, corner, side, back, facecolor="white", edgecolor="black", linewidth=1.5)
+    x, y = (at + 0.5 * back for at in corner)
+    for line in range(1, side):
+        ways = ([x, x + side], [y + line] * 2), ([x + line] * 2, [y, y + side])
+        for way in ways:
+            axes.plot(*way, color="0.8", linewidth=1, zorder=20 - 2 * back)
+
+
+def _square(axes: Axes, corner: tuple[float, float], side: float, back: int, **style: Any) -> None:
+    at = (corner[0] + 0.5 * back, corner[1] + 0.5 * back)
+    order = 20 - 2 * back - (style.get("facecolor") == "white")
+    style = {"facecolor": "none", "zorder": order + 0.5, **style}
+    axes.add_patch(Rectangle(at, side, side, **style))

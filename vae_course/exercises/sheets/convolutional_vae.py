@@ -1,18 +1,34 @@
-"""The sheet on convolutional VAEs: sizes, the sum itself, receptive fields, a mirrored decoder, a loaded beam."""
+"""The sheet on convolutional VAEs: sizes, the sum itself, receptive fields, a mirrored decoder, pictures of any size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import accumulate, product
+from collections.abc import Callable, Sequence
+from functools import partial, reduce, wraps
+from itertools import accumulate, pairwise, product
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
-from torch.nn.functional import pad
+from torch import Generator, Tensor, nn
+from torch.nn.functional import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    elu,
+    gelu,
+    hardswish,
+    interpolate,
+    leaky_relu,
+    max_pool2d,
+    mish,
+    pad,
+    relu6,
+    selu,
+    silu,
+    softplus,
+)
 
-from vae_course.data.finite_elements import VOID, element_stiffness
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
-from vae_course.exercises.parts import Formula, Step, SumOf, normal, uniform
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
+from vae_course.exercises.modules import LEFT_BEHIND, RESULTS, behaviour
+from vae_course.exercises.parts import Formula, Step, SumOf, normal
 
 
 def _whole(generator: Generator, low: int, high: int, *shape: int) -> Tensor:
@@ -450,169 +466,410 @@ mirror = Exercise(
 )
 
 
-# 5. the compliance of a layout by finite elements
+# 5. an encoder for pictures of any size
 
-_SOLVERS: list[Step] = [  # which fail with different words where K is singular
-    lambda stiffness, force: torch.linalg.solve(stiffness, force),
-    lambda stiffness, force: torch.linalg.solve(stiffness, force[:, None])[:, 0],
-    lambda stiffness, force: torch.linalg.inv(stiffness) @ force,
-]
-
-
-def _compliance(power: int = 3, least: float = VOID) -> Formula:
-    """Of a modulus with an exponent and a least value that can be wrong."""
-    return Formula(
-        "density element unknowns force",
-        modulus=lambda density: least + density**power * (1 - least),
-        entries=lambda modulus, element: modulus[:, None, None] * element,  # [elements, 8, 8]
-        rows=lambda unknowns: unknowns[:, :, None].expand(-1, -1, 8),
-        columns=lambda rows: rows.mT,
-        kept=lambda rows, columns: (rows >= 0) & (columns >= 0),
-        at=lambda rows, columns, kept: (rows[kept], columns[kept]),
-        zeros=lambda entries, force: entries.new_zeros(len(force), len(force)),
-        accumulate=lambda: True,
-        stiffness=lambda zeros, at, entries, kept, accumulate: zeros.index_put(at, entries[kept], accumulate),
-        moved=_SOLVERS[0],
-        corners=lambda moved, unknowns: pad(moved, (0, 1))[unknowns],  # of each element; 0 for number −1
-        energies=lambda corners, element: torch.einsum("ei,ij,ej->e", corners, element, corners),  # of solid elements
-        works=lambda force, moved: force * moved,
-        compliance=lambda force, moved: force @ moved,
-    )
+_LAZY = "a lazy layer takes its size from the first picture that it sees: give every layer its sizes in __init__, nn.Linear(widths[-1], outputs) at last"
+_NORMALISED = (
+    "a normalisation or dropout layer is added: convolutions, SiLU, the mean and one linear layer are asked for"
+)
+_KERNEL = "a convolution has another kernel: 3 × 3 is asked for"
+_TOO_WIDE = "the linear layer takes more numbers than the mean leaves: over all positions, it leaves one for each channel, widths[-1] in all"
+_HIDDEN = "a linear layer is too many: one follows the mean, from widths[-1] to outputs"
+_NOT_LINEAR = "the last layer is a convolution: nn.Linear on the mean, whose height and width are gone"
+_STAGES = "the number of stages is fixed: there are as many as widths, one or more; loop over the widths"
+_NORMS = (nn.BatchNorm2d, nn.BatchNorm1d, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm, nn.Dropout, nn.Dropout2d)
 
 
-_COMPLIANCE = _compliance()
-_ENERGY = _COMPLIANCE.but(compliance=lambda modulus, energies: modulus @ energies)
+def _behaviour(handed_in: Any) -> Answer:
+    """What an encoder does, with sentences of its own for layers that no right one has."""
+    answer = behaviour(3)(handed_in)
+
+    @wraps(answer)
+    def told(*arguments: Any) -> Any:
+        try:
+            module = handed_in(*arguments[:3])
+        except (IndexError, ValueError) as raised:
+            if "out of range" in str(raised) or "unpack" in str(raised):
+                raise ExerciseError(_STAGES) from None
+            raise
+        if error := _of_layers(module, *arguments[1:3]):
+            raise ExerciseError(error)
+        try:
+            with torch.enable_grad():  # a slip tried inside no_grad may raise before that is left
+                return answer(*arguments)
+        except RuntimeError as error:
+            if "should be the same" in str(error):  # a convolution that is in no list of the module
+                raise ExerciseError(LEFT_BEHIND) from None
+            raise
+
+    return told
 
 
-def _one_by_one(
-    at: Callable[[Tensor], tuple[Tensor, Tensor]] = lambda numbers: (numbers[:, None], numbers),
-    block: Callable[[Tensor, Tensor], Tensor] = lambda element, kept: element[kept][:, kept],
-    least: int = 0,
-    adding: bool = True,
-) -> Step:
-    """K in a loop over the elements; at: where a block is put; least: of the numbers kept; adding: += or =."""
-
-    def stiffness(modulus: Tensor, element: Tensor, unknowns: Tensor, force: Tensor) -> Tensor:
-        whole = element.new_zeros(len(force), len(force))
-        for value, numbers in zip(modulus, unknowns, strict=True):
-            kept = numbers >= least
-            here = at(numbers[kept])
-            if adding:
-                whole[here] += value * block(element, kept)
-            else:
-                whole[here] = value * block(element, kept)
-        return whole
-
-    return stiffness
+def _of_layers(module: nn.Module, widths: Sequence[int], outputs: int) -> str | None:
+    parameters = [*module.parameters()]
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters):
+        return _LAZY
+    if any(isinstance(layer, _NORMS) for layer in module.modules()):
+        return _NORMALISED
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    if (outputs, widths[-1], 1, 1) in [tuple(layer.weight.shape) for layer in layers]:
+        return _NOT_LINEAR
+    if any(layer.kernel_size != (3, 3) for layer in layers):
+        return _KERNEL
+    taken = [p.shape[1] for p in parameters if p.ndim == 2]
+    if len(taken) > 1:
+        return _HIDDEN
+    # A width that is no multiple is another error: the first width for the last, or a hidden layer.
+    return _TOO_WIDE if taken and all(n > widths[-1] and n % widths[-1] == 0 for n in taken) else None
 
 
-def _mesh(nx: int, ny: int, *held: Any) -> Tensor:
-    """Numbers of the displacements of each element, [elements, 8]; held: places in [column, row, way] that are clamped."""
-    free = torch.ones(nx + 1, ny + 1, 2, dtype=torch.bool)
-    for place in held:
-        free[place] = False
-    numbers = torch.where(free, free.flatten().cumsum(0).view_as(free) - 1, -1)
-    corners = [numbers[right : right + nx, down : down + ny] for right in (0, 1) for down in (0, 1)]
-    return torch.cat(corners, -1).flatten(0, 1)
+_POOLED = Formula(
+    "x layers activation linear",
+    stage=lambda activation: lambda layer, maps: activation(layer(maps)),
+    maps=lambda x, layers, stage: reduce(lambda maps, layer: stage(layer, maps), layers, x),
+    pooled=lambda maps: maps.mean((2, 3)),
+    output=lambda linear, pooled: linear(pooled),
+)
 
 
-def _compliance_cases(generator: Generator) -> list[Arguments]:
-    # On springs, for without them a K to whose unknowns the clamped displacements are added is singular, and what
-    # is only rounding error can match no mistake.
-    element = torch.from_numpy(element_stiffness()) + 0.3 * torch.eye(8, dtype=torch.float64)
+def _pairs(channels: Sequence[int]) -> list[tuple[int, int]]:
+    return [*pairwise(channels)]
 
-    def case(nx: int, ny: int, *held: Any, scale: float = 1.0) -> Arguments:
-        unknowns = _mesh(nx, ny, *held)
-        density = (0.2 + 0.8 * uniform(generator, nx * ny)).requires_grad_()
-        return density, scale * element, unknowns, normal(generator, int(unknowns.max()) + 1)
 
-    _, _, two, force = case(2, 1, 0)
-    nearly_void = torch.tensor([1.0, 1e-3], dtype=torch.float64, requires_grad=True)
-    # One free element and eight that are free in one displacement each: here a wrong K too is regular.
-    places = torch.arange(8)
-    single = torch.where(places[:, None] == places, places, -1)
-    nine = (0.2 + 0.8 * uniform(generator, 9)).requires_grad_()
+def _pooled(
+    output: Answer = _POOLED,
+    activation: Answer = silu,
+    channels: Callable[[int, Sequence[int]], Any] = lambda taken, widths: _pairs([taken, *widths]),
+    last: Callable[[Any, int], nn.Module] = lambda widths, outputs: nn.Linear(widths[-1], outputs),
+    build: Callable[..., Any] = nn.Conv2d,
+    kept: Any = nn.ModuleList,
+    **options: Any,
+) -> type[nn.Module]:
+    """channels: those that each convolution takes and makes; last: the linear layer; build: a convolution; kept: what they are in."""
+
+    class Encoder(nn.Module):
+        def __init__(self, channels_in: int, widths: Sequence[int], outputs: int) -> None:
+            super().__init__()
+            given = {"kernel_size": 3, "stride": 2, "padding": 1, **options}
+            self.layers = kept([build(*pair, **given) for pair in channels(channels_in, widths)])
+            self.linear = last(widths, outputs)
+
+        def forward(self, x: Tensor) -> Any:
+            return output(x, self.layers, activation, self.linear)
+
+    return Encoder
+
+
+def _pools(*pools: Step) -> list[type[nn.Module]]:
+    """With something else than the mean over the positions."""
+    return [_pooled(other) for other in _POOLED.each(pooled=pools)]
+
+
+def _pooled_outputs(*outputs: Step) -> list[type[nn.Module]]:
+    """With something else than the linear layer on the mean."""
+    return [_pooled(other) for other in _POOLED.each(output=outputs)]
+
+
+def _stages(*stages: Step, **options: Any) -> list[type[nn.Module]]:
+    """With another order within a stage, or something more in it."""
+    return [_pooled(other, **options) for other in _POOLED.each(stage=stages)]
+
+
+def _shrinking(shrink: Answer) -> list[type[nn.Module]]:
+    """With something else than the stride to shrink the maps, after the activation or before it."""
+    after: Step = lambda activation: lambda layer, maps: shrink(activation(layer(maps)))  # noqa: E731
+    before: Step = lambda activation: lambda layer, maps: activation(shrink(layer(maps)))  # noqa: E731
+    return _stages(after, before, stride=1)
+
+
+def _resized(side: int, mode: str) -> type[nn.Module]:
+    """Every picture brought to one size first, and all numbers that are left given to the linear layer, or their mean."""
+    return _pooled(lambda x, *others: _POOLED(interpolate(x, (side, side), mode=mode), *others))
+
+
+def _beheaded(x: Tensor, layers: Any, activation: Answer) -> Tensor:
+    """The maps before the last activation."""
+    *first, last = layers
+    return last(reduce(lambda maps, layer: activation(layer(maps)), first, x))  # type: ignore[no-any-return]
+
+
+def _divided(by: float) -> Step:
+    return lambda maps: maps.sum((2, 3)) / by
+
+
+def _windowed(side: int) -> Step:
+    return lambda maps: avg_pool2d(maps, side).flatten(1)
+
+
+def _unstrided(position: int) -> Callable[[list[nn.Conv2d]], nn.ModuleList]:
+    """One of the convolutions with stride 1."""
+
+    def kept(layers: list[nn.Conv2d]) -> nn.ModuleList:
+        layers[position].stride = (1, 1)
+        return nn.ModuleList(layers)
+
+    return kept
+
+
+def _wide(times: int) -> Callable[[Sequence[int], int], nn.Module]:
+    """A linear layer that takes so many numbers of each channel."""
+    return lambda widths, outputs: nn.Linear(times * widths[-1], outputs)
+
+
+def _activated_mean(activation: Answer) -> Step:
+    return lambda maps: activation(maps.mean((2, 3)))
+
+
+def _hidden(size: Callable[[int, int], int], between: nn.Module) -> type[nn.Module]:
+    """With a hidden layer after the mean."""
+
+    def last(widths: Sequence[int], outputs: int) -> nn.Module:
+        wide = size(widths[-1], outputs)
+        return nn.Sequential(nn.Linear(widths[-1], wide), between, nn.Linear(wide, outputs))
+
+    return _pooled(last=last)
+
+
+def _normalised(norm: Callable[[int], nn.Module]) -> type[nn.Module]:
+    """With a layer behind every convolution."""
+    return _pooled(build=lambda taken, made, **given: nn.Sequential(nn.Conv2d(taken, made, **given), norm(made)))
+
+
+def _two_stages(taken: int, widths: Sequence[int]) -> list[tuple[int, int]]:
+    first, second = widths
+    return [(taken, first), (first, second)]
+
+
+def _pooled_cases(generator: Generator) -> list[Arguments]:
+    def case(channels_in: int, widths: tuple[int, ...], outputs: int, batch: int, *sides: int) -> Arguments:
+        return channels_in, widths, outputs, normal(generator, batch, channels_in, *sides, gradient=True)
+
+    # First where all widths are as many: one layer for all stages runs there. No bias of a convolution is as long as the last
+    # layer's, for parameters of one shape are told apart by their order alone.
     return [
-        (nine, element, torch.cat([places[None], single]), normal(generator, 8)),
-        case(1, 1, 0),
-        case(3, 2, (0, 0)),
-        case(4, 3, (0, slice(None), 0), (-1, -1, 1)),
-        case(3, 2, (slice(None), 2), scale=2.0),
-        (nearly_void, element, two, force),
-        case(1, 3, 0),
+        case(3, (3, 3), 4, 2, 5, 8),
+        case(1, (4, 6), 3, 2, 9, 7),
+        case(3, (5,), 2, 3, 6, 4),
+        case(1, (3, 5, 4), 2, 1, 12, 11),
     ]
 
 
-compliance_of = Exercise(
-    "compliance_of",
-    _COMPLIANCE,
-    _compliance_cases,
+_OTHER_ACTIVATIONS = (
+    *(torch.relu, torch.tanh, torch.sigmoid, softplus, elu, leaky_relu, gelu, nn.LeakyReLU(0.2), hardswish, mish),
+    *(nn.GELU(approximate="tanh"), selu, relu6),
+)
+
+PooledEncoder = Exercise(
+    "PooledEncoder",
+    _pooled(),
+    _pooled_cases,
     wrong(
-        "the modulus is linear in ρ here: it grows with ρ³, which makes half-filled elements poor value",
-        _compliance(power=1),
-        "the modulus grows with ρ³: you took ρ²",
-        _compliance(power=2),
-        "your modulus vanishes with ρ³: E_min is added to the cube, so that an empty element keeps K regular",
-        _compliance(least=0),
-        "E_min is another here: it is 10⁻⁹",
-        *[_compliance(least=least) for least in (1e-3, 1e-6, 1e-4, 1e-8)],
-        "every element has the same modulus here: each has its own, from its own density",
-        _COMPLIANCE.given(density=lambda density: density.mean().expand_as(density)),
-        _COMPLIANCE.but(entries=lambda modulus, element: modulus.mean().expand_as(modulus)[:, None, None] * element),
-        "every element is solid here: multiply its matrix by its modulus, E_min + ρ³ (1 − E_min)",
-        _COMPLIANCE.given(density=torch.ones_like),
-        "½ f·u is the strain energy: the compliance is f·u",
-        _COMPLIANCE.then(lambda compliance: 0.5 * compliance),
-        "elements that share a node overwrite one another: add each one's matrix to K (accumulate=True, or += one element at a time)",
-        _COMPLIANCE.but(stiffness=_one_by_one(adding=False)),
-        _COMPLIANCE.but(accumulate=lambda: False),
-        "index −1 is the last unknown in Python, so the clamped displacements were added to it: skip them",
-        _COMPLIANCE.but(kept=lambda rows: rows >= -1),
-        "an entry with one clamped displacement was kept, and index −1 adds it to the last unknown: skip rows and columns",
-        *_COMPLIANCE.each(kept=[lambda rows: rows >= 0, lambda columns: columns >= 0]),
-        _COMPLIANCE.but(kept=lambda rows, columns: (rows >= 0) | (columns >= 0)),
-        "the clamped displacements were taken for number 0: skip them",
-        _COMPLIANCE.given(unknowns=lambda numbers: numbers.clamp(min=0)),
-        "number 0 was left out, so K is singular: only −1 is clamped, so keep the numbers >= 0",
-        *_COMPLIANCE.but(kept=lambda rows, columns: (rows > 0) & (columns > 0)).each(moved=_SOLVERS),
-        "K is still 0: K[free][:, free] is a copy, and += changes that; add to K[free[:, None], free], which is K itself",
-        *_COMPLIANCE.but(stiffness=lambda zeros: zeros).each(moved=_SOLVERS),
-        "K is float32 and the force float64: make it by torch.zeros(n, n, dtype=density.dtype)",
-        *[f.given(density=Tensor.float, element=Tensor.float) for f in _COMPLIANCE.each(moved=_SOLVERS[:2])],
-        "K[free, free] is the diagonal alone: K[free[:, None], free] is the block of those rows and columns",
-        *[_COMPLIANCE.but(stiffness=_one_by_one(lambda free: (free, free), adding=adding)) for adding in (True, False)],
-        "only the diagonal of each matrix was added: element[kept][:, kept] belongs to K[free[:, None], free]",
-        _COMPLIANCE.given(element=lambda k: k.diagonal().diag()),
-        "element[kept, kept] is the diagonal alone, and it was spread over all rows: element[kept][:, kept] is the block",
-        _COMPLIANCE.given(element=lambda k: k.diagonal().expand(8, 8)),
-        _COMPLIANCE.given(element=lambda k: k.diagonal()[:, None].expand(8, 8)),
-        "the −1 were kept: Python takes index −1 for the last unknown, and += adds but one entry where a number occurs twice",
-        _COMPLIANCE.but(stiffness=_one_by_one(least=-1)),
-        "you took the first rows and columns of the element's matrix: take those of its free displacements, element[kept][:, kept]",
-        _COMPLIANCE.but(stiffness=_one_by_one(block=lambda k, kept: k[: int(kept.sum()), : int(kept.sum())])),
-        "you left out every element with a clamped node: skip only the rows and columns of its clamped displacements",
-        *_COMPLIANCE.but(kept=lambda rows: (rows >= 0).all(1, keepdim=True).expand_as(rows)).each(moved=_SOLVERS),
-        "u·u is not the compliance: that is the work of the load, f·u",
-        *_COMPLIANCE.each(compliance=[lambda moved: moved @ moved, lambda moved: moved.norm()]),
-        "you summed the displacements: the compliance weights them by the forces, f·u",
-        *_COMPLIANCE.each(compliance=[lambda moved: moved.sum(), lambda moved: moved.abs().sum()]),
-        "you took the largest displacement: the compliance is the work of the load, f·u",
-        *_COMPLIANCE.each(compliance=[lambda moved: moved.max(), lambda moved: moved.abs().max()]),
-        "f·u is a sum, with signs: you averaged, or took absolute values",
-        *_COMPLIANCE.each(compliance=[lambda works: works.mean(), lambda works: works.abs().sum()]),
-        "these are the displacements u: the compliance is f·u",
-        _COMPLIANCE.but(compliance=lambda moved: moved),
-        "these are the products f u, one by one: the compliance is their sum, f·u",
-        _COMPLIANCE.but(compliance=lambda works: works),
-        "you multiplied K by the force: K u = f must be solved for u",
-        _COMPLIANCE.but(moved=lambda stiffness, force: stiffness @ force),
-        "this is the reciprocal of the compliance, a stiffness: return f·u itself",
-        _COMPLIANCE.then(torch.reciprocal),
-        "Σ u·k u of solid elements is not f·u: each term needs the modulus of its element",
-        _COMPLIANCE.but(compliance=lambda energies: energies.sum()),
-        "the gradient has the wrong sign: u was detached, but it depends on the density too",
-        _ENERGY.but(moved=lambda stiffness, force: torch.linalg.solve(stiffness, force).detach()),
-        "the value is right, but no gradient reaches the density: something was detached, or made anew from numbers",
-        _COMPLIANCE.given(density=torch.detach),
+        "you summed over the positions: a larger picture gives larger numbers then; take the mean",
+        *_pools(lambda maps: maps.sum((2, 3))),
+        *_pooled_outputs(lambda linear, maps: linear(maps.movedim(1, -1)).sum((1, 2))),
+        "you took the largest, the least or the median over the positions: the mean is asked for",
+        *_pools(
+            lambda maps: maps.amax((2, 3)),
+            lambda maps: maps.amin((2, 3)),
+            lambda maps: maps.flatten(2).median(2).values,
+        ),
+        "the sum was divided by another number: by the positions of the last maps, maps.shape[2] · maps.shape[3]",
+        *[
+            _pooled(_POOLED.but(pooled=lambda maps, x: maps.sum((2, 3)) / (x.shape[2] * x.shape[3]))),
+            *_pools(*[_divided(n) for n in (4, 9, 16, 49, 784)]),
+            *_pools(lambda maps: maps.sum((2, 3)) / maps.shape[1], lambda maps: maps.sum((2, 3)) / len(maps)),
+        ],
+        "one of the two sides was summed, not averaged: the mean over height and width",
+        *_pools(lambda maps: maps.mean(3).sum(2), lambda maps: maps.sum(3).mean(2)),
+        "reshape does not move axes: channels are axis 1 of [batch, channels, height, width]; movedim or permute moves them",
+        *_pools(
+            lambda maps: maps.reshape(len(maps), -1, maps.shape[1]).mean(1),
+            lambda maps: maps.reshape(len(maps), *maps.shape[2:], maps.shape[1]).mean((1, 2)),
+        ),
+        "the mean over the positions is missing: it comes before the linear layer, which takes one number of each channel",
+        *_pools(
+            lambda maps: maps,
+            lambda maps: maps.movedim(1, -1),
+            lambda maps: maps.movedim(1, -1).flatten(1, 2),
+            lambda maps: maps.flatten(2),
+        ),
+        "a window of fixed size was averaged: the mean runs over all positions, how many there may be",
+        *_pools(*[_windowed(side) for side in (2, 3, 4, 7)]),
+        "you took one position of the maps: the mean over all is asked for",
+        *_pools(
+            lambda maps: maps[:, :, 0, 0],
+            lambda maps: maps[:, :, -1, -1],
+            lambda maps: maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2],
+        ),
+        "the mean runs over the channels: over the positions, height and width, axes 2 and 3",
+        *_pools(lambda maps: maps.mean(1), lambda maps: maps.mean(1).flatten(1), lambda maps: maps.flatten(2).mean(1)),
+        "the mean runs over one side only: over height and width, axes 2 and 3",
+        *_pools(
+            lambda maps: maps.mean(2),
+            lambda maps: maps.mean(3),
+            lambda maps: maps.mean(2).flatten(1),
+            lambda maps: maps.mean(3).flatten(1),
+            lambda maps: maps.mean(-1),
+        ),
+        "the mean runs over other axes: over height and width, axes 2 and 3 of [batch, channels, height, width]",
+        *_pools(lambda maps: maps.mean((1, 2)), lambda maps: maps.mean((1, 3)), lambda maps: maps.mean((1, 2, 3))),
+        "the mean runs over the batch as well: each picture has a code of its own",
+        *_pools(
+            lambda maps: maps.mean((0, 2, 3)),
+            lambda maps: maps.mean((0, 2, 3)).expand(maps.shape[:2]),
+            lambda maps: maps.mean((0, 2, 3), keepdim=True).flatten(1),
+            lambda maps: maps.mean(),
+        ),
+        "height and width are still there, of size 1: .flatten(1), or no keepdim, before the linear layer",
+        *_pools(lambda maps: maps.mean((2, 3), keepdim=True), lambda maps: adaptive_avg_pool2d(maps, 1)),
+        "squeeze() takes away the axis of a batch of 1 as well: .flatten(1), or squeeze of axes 2 and 3",
+        *_pools(lambda maps: maps.mean((2, 3)).squeeze(), lambda maps: adaptive_avg_pool2d(maps, 1).squeeze()),
+        "all positions go into the linear layer, whose size fits one picture size only: take their mean first",
+        *_pools(lambda maps: maps.flatten(1)),
+        _TOO_WIDE,
+        *[
+            _pooled(other, last=_wide(n))
+            for other in _POOLED.each(pooled=[lambda maps: maps.flatten(1), lambda maps: maps.mean(2).flatten(1)])
+            for n in (4, 7, 16, 49)
+        ],
+        _pooled(
+            _POOLED.but(pooled=lambda maps: adaptive_avg_pool2d(maps, 2).flatten(1)),
+            last=_wide(4),
+        ),
+        _LAZY,
+        *[
+            _pooled(
+                _POOLED.but(pooled=lambda maps: maps.flatten(1)), last=lambda widths, outputs: nn.LazyLinear(outputs)
+            ),
+            _pooled(build=lambda taken, made, **given: nn.LazyConv2d(made, **given)),
+        ],
+        "every picture is brought to one size first: its own is asked for, the mean makes sizes comparable",
+        *[_resized(side, mode) for side in (16, 28, 32) for mode in ("nearest", "bilinear")],
+        "SiLU is missing: without an activation all convolutions together are one linear map",
+        _pooled(activation=nn.Identity()),
+        "SiLU follows the last convolution only: it follows every one",
+        _pooled(
+            _POOLED.but(
+                stage=lambda: lambda layer, maps: layer(maps),
+                pooled=lambda maps, activation: activation(maps).mean((2, 3)),
+            )
+        ),
+        "SiLU is missing after the last convolution: it follows every one, before the mean",
+        _pooled(_POOLED.but(maps=_beheaded)),
+        "SiLU follows the mean, not the last convolution: activations first, then their mean",
+        _pooled(_POOLED.but(maps=_beheaded, pooled=lambda maps, activation: activation(maps.mean((2, 3))))),
+        "another activation stands where SiLU is asked for",
+        *[_pooled(activation=a) for a in _OTHER_ACTIVATIONS],
+        "SiLU stands before each convolution: it follows each",
+        *_stages(lambda activation: lambda layer, maps: layer(activation(maps))),
+        "one activation more than asked for: none on the mean, and none on the result, whose numbers may have any size and sign",
+        *[_pooled(_POOLED.then(a)) for a in (silu, torch.relu, torch.tanh, torch.sigmoid, softplus, leaky_relu)],
+        *[_pooled(_POOLED.then(partial(a, dim=1))) for a in (torch.softmax, torch.log_softmax)],
+        *[_pooled(_POOLED.but(pooled=_activated_mean(a))) for a in (silu, torch.relu, torch.tanh)],
+        LEFT_BEHIND,
+        *[_pooled(kept=list), _pooled(kept=tuple)],
+        "the padding is missing: one row and column of zeros on every side, padding=1",
+        _pooled(padding=0),
+        "the padding is another one: zeros, one row and column of them on every side, padding=1",
+        *[_pooled(padding=2), *(_pooled(padding_mode=mode) for mode in ("replicate", "circular", "reflect"))],
+        "the stride is missing: each convolution halves height and width, stride=2",
+        *[_pooled(stride=1), _pooled(kept=_unstrided(0)), _pooled(kept=_unstrided(-1))],
+        "the stride is another one: stride=2",
+        _pooled(stride=3),
+        "the maps are shrunk by pooling: the convolutions do it themselves, stride=2",
+        *_shrinking(partial(avg_pool2d, kernel_size=2)),
+        *_shrinking(partial(max_pool2d, kernel_size=2)),
+        *_shrinking(partial(max_pool2d, kernel_size=3, stride=2, padding=1)),
+        *_shrinking(partial(avg_pool2d, kernel_size=2, ceil_mode=True)),
+        *_shrinking(partial(max_pool2d, kernel_size=2, ceil_mode=True)),
+        _KERNEL,
+        *[
+            _pooled(kernel_size=kernel, padding=padding)
+            for kernel in (4, 5, 1, 2, 7)
+            for padding in (kernel // 2, 1, 0)
+        ],
+        "all stages share one layer: make a new one for each width",
+        _pooled(kept=lambda layers: nn.ModuleList(layers[:1] * len(layers))),
+        "each convolution takes what the one before it made, channels_in only the first",
+        _pooled(channels=lambda taken, widths: [(taken, made) for made in widths]),
+        _pooled(channels=lambda taken, widths: [(taken, widths[0]), *((widths[0], made) for made in widths[1:])]),
+        "in and out are exchanged: nn.Conv2d and nn.Linear take first the number that comes in, then the number that they make",
+        _pooled(channels=lambda taken, widths: [pair[::-1] for pair in _pairs([taken, *widths])]),
+        _pooled(last=lambda widths, outputs: nn.Linear(outputs, widths[-1])),
+        "the first convolution takes channels_in channels, not a fixed number of them",
+        *[
+            _pooled(channels=lambda taken, widths: _pairs([1, *widths])),
+            _pooled(channels=lambda taken, widths: _pairs([3, *widths])),
+        ],
+        "the convolution from channels_in to widths[0] is missing: one for each width",
+        _pooled(channels=lambda taken, widths: _pairs(widths)),
+        "a stage is missing: one for each width",
+        _pooled(
+            channels=lambda taken, widths: _pairs([taken, *widths[:-1]]),
+            last=lambda widths, outputs: nn.Linear([0, *widths][-2] or 3, outputs),
+        ),
+        _pooled(channels=lambda taken, widths: _pairs([taken, *widths[:-1]])),
+        _pooled(channels=lambda taken, widths: [(taken, widths[-1])]),
+        _pooled(
+            channels=lambda taken, widths: [(taken, widths[0])],
+            last=lambda widths, outputs: nn.Linear(widths[0], outputs),
+        ),
+        "a stage is too many: one for each width",
+        _pooled(channels=lambda taken, widths: _pairs([taken, *widths, widths[-1]])),
+        _pooled(channels=lambda taken, widths: _pairs([taken, taken, *widths])),
+        _pooled(channels=lambda taken, widths: _pairs([taken, widths[0], *widths])),
+        "the widths are in the reverse order: the first stage makes widths[0] channels",
+        _pooled(
+            channels=lambda taken, widths: _pairs([taken, *reversed(widths)]),
+            last=lambda widths, outputs: nn.Linear(widths[0], outputs),
+        ),
+        _pooled(channels=lambda taken, widths: _pairs([taken, *reversed(widths)])),
+        "the linear layer takes another number of channels than the last convolution makes, widths[-1]",
+        _pooled(last=lambda widths, outputs: nn.Linear(widths[0], outputs)),
+        "a bias is missing: nn.Conv2d and nn.Linear as they are, each with its own",
+        *[
+            _pooled(bias=False),
+            _pooled(last=lambda widths, outputs: nn.Linear(widths[-1], outputs, bias=False)),
+            _pooled(bias=False, last=lambda widths, outputs: nn.Linear(widths[-1], outputs, bias=False)),
+        ],
+        _HIDDEN,
+        *[
+            _hidden(size, between)
+            for size in (lambda width, outputs: width, lambda width, outputs: outputs, lambda width, outputs: 2 * width)
+            for between in (nn.SiLU(), nn.ReLU(), nn.Identity())
+        ],
+        "the linear layer is missing: it makes `outputs` numbers of the mean",
+        *_pooled_outputs(lambda pooled: pooled),
+        _pooled(last=lambda widths, outputs: nn.Identity()),
+        "your module returned several tensors: return one, [batch, outputs]",
+        *_pooled_outputs(lambda linear, pooled: linear(pooled).chunk(2, 1)),
+        _NORMALISED,
+        *[_normalised(norm) for norm in (nn.BatchNorm2d, nn.InstanceNorm2d, lambda width: nn.GroupNorm(1, width))],
+        _normalised(lambda width: nn.Dropout(0.1)),
+        _STAGES,
+        _pooled(channels=lambda taken, widths: [(taken, widths[0]), (widths[0], widths[1])]),
+        _pooled(channels=_two_stages),
+        _NOT_LINEAR,
+        _pooled(
+            _POOLED.but(output=lambda linear, pooled: linear(pooled[:, :, None, None]).flatten(1)),
+            last=lambda widths, outputs: nn.Conv2d(widths[-1], outputs, 1),
+        ),
+        _pooled(
+            _POOLED.but(output=lambda linear, maps: linear(maps).mean((2, 3))),
+            last=lambda widths, outputs: nn.Conv2d(widths[-1], outputs, 1),
+        ),
+        "the picture is scaled first: it goes into the first convolution as it is",
+        *[
+            _pooled(_POOLED.given(x=change))
+            for change in (lambda x: 2 * x - 1, lambda x: x - 0.5, lambda x: (x - 0.5) / 0.5, lambda x: x / 255)
+        ],
+        "the result is right, but no gradient flows back to x: something was detached, or made anew from numbers",
+        _pooled(_POOLED.given(x=torch.detach)),
+        "the maps were detached: the convolutions learn nothing",
+        *_pools(lambda maps: maps.detach().mean((2, 3))),
+        "the result was detached: nothing learns",
+        _pooled(_POOLED.then(torch.detach)),
     ),
+    results=RESULTS,
+    prepare=_behaviour,
 )

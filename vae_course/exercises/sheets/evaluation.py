@@ -1,10 +1,10 @@
-"""The sheet on evaluation: active units, two models on the same digits, log p(x) in chunks, annealed weights."""
+"""The sheet on evaluation: active units, two models, what the mean hides, log p(x) in chunks, annealed weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from math import ceil, inf, log
+from math import ceil, inf, log, pi
 
 import torch
 from torch import Generator, Tensor, logaddexp
@@ -198,7 +198,87 @@ paired_difference = Exercise(
 )
 
 
-# 3. log p(x) in chunks
+# 3. what decoding the mean hides
+
+_HIDDEN = Formula(
+    "std weight noise_std",
+    norms=lambda weight: weight.square().sum(0),  # [latent]: of the columns, squared
+    spread=lambda std, norms: std.square() * norms,  # [batch, latent]
+    total=lambda spread: spread.sum(-1),
+    scale=lambda noise_std: 2 * noise_std**2,
+    gain=lambda total, scale: total / scale,
+)
+
+
+def _hidden_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, pixels: int, latent: int, noise_std: float) -> Arguments:
+        std = (0.2 + uniform(generator, batch, latent)).requires_grad_()
+        return std, normal(generator, pixels, latent, gradient=True), noise_std
+
+    # First a square one, on which a sum over the wrong axis runs.
+    return [case(4, 3, 3, 0.7), case(5, 8, 2, 0.3), case(1, 2, 5, 2.0), case(3, 1, 1, 0.5), case(2, 6, 4, 1.0)]
+
+
+hidden_by_the_mean = Exercise(
+    "hidden_by_the_mean",
+    _HIDDEN,
+    _hidden_cases,
+    wrong(
+        "the ½ is missing: log N has −½ (x − mean)² / s²",
+        _HIDDEN.but(scale=lambda noise_std: noise_std**2),
+        "s is not squared: log N divides by 2 s²",
+        _HIDDEN.but(scale=lambda noise_std: 2 * noise_std),
+        "s is missing: the squared error is divided by 2 s²",
+        _HIDDEN.but(scale=lambda: 2),
+        "you multiplied by s²: log N divides by 2 s²",
+        _HIDDEN.but(scale=lambda noise_std: 2 / noise_std**2),
+        "your ½ is squared with s, or was taken twice: the whole is divided by 2 s²",
+        *_HIDDEN.each(scale=[lambda noise_std: (2 * noise_std) ** 2, lambda noise_std: noise_std**2 / 2]),
+        "σ is not squared: the mean of (σ ε)² is σ²",
+        _HIDDEN.but(spread=lambda std, norms: std * norms),
+        "`std` is σ itself, not its logarithm: take no exp",
+        *[_HIDDEN.given(std=f) for f in (torch.exp, lambda std: (0.5 * std).exp())],
+        "the columns' lengths are not squared: the error is squared, and so are they",
+        _HIDDEN.but(norms=lambda weight: weight.square().sum(0).sqrt()),
+        "you added up the entries of a column: add their squares",
+        _HIDDEN.but(norms=lambda weight: weight.sum(0)),
+        _HIDDEN.but(norms=lambda weight: weight.abs().sum(0)),
+        _HIDDEN.but(norms=lambda weight: weight.sum(0).square()),
+        "you summed over the latents' axis of the weights: a latent's column runs over the pixels, axis 0",
+        _HIDDEN.but(norms=lambda weight: weight.square().sum(1)),
+        "you added the deviations before squaring: the ε are independent, so their squares add up and no product of two is left",
+        _HIDDEN.but(total=lambda std, weight: (std @ weight.T).square().sum(-1)),
+        "the weights are missing: a latent matters as much as its column is long",
+        _HIDDEN.but(norms=lambda weight: torch.ones_like(weight[0])),
+        "you took one length for all latents: each σ goes with its own column",
+        _HIDDEN.but(norms=lambda weight: weight.square().sum().expand(weight.shape[1])),
+        _HIDDEN.but(norms=lambda weight: weight.square().sum(0).mean().expand(weight.shape[1])),
+        "the sign is wrong: at the mean the log-likelihood is higher than on average",
+        _HIDDEN.then(torch.neg),
+        "you averaged over the pixels: log p(x|z) is a sum over them",
+        _HIDDEN.but(norms=lambda weight: weight.square().mean(0)),
+        "you averaged over the latents: their contributions add up",
+        _HIDDEN.but(total=lambda spread: spread.mean(-1)),
+        "this is the mean of the batch, or its sum: return one number per example",
+        *[_HIDDEN.then(f) for f in (Tensor.mean, Tensor.sum)],
+        "these are the contributions of the latents: sum over them",
+        _HIDDEN.but(total=lambda spread: spread, gain=lambda total, scale: total / scale),
+        "these are the contributions of the pixels: sum over them",
+        _HIDDEN.but(total=lambda std, weight: std.square() @ weight.square().T),
+        "you summed over the examples: axis 0 is the batch",
+        _HIDDEN.but(total=lambda spread: spread.sum(0)),
+        "log (2π s²) cancels in the difference: only the squared errors differ",
+        _HIDDEN.but(gain=lambda total, scale, weight: total / scale + 0.5 * len(weight) * log(pi)),
+        _HIDDEN.but(
+            gain=lambda total, scale, weight, noise_std: total / scale + 0.5 * len(weight) * log(2 * pi * noise_std**2)
+        ),
+        "the value is right, but no gradient flows back: something was detached, or made anew from numbers",
+        _HIDDEN.then(torch.detach),
+    ),
+)
+
+
+# 4. log p(x) in chunks
 
 ZERO = torch.tensor(-inf, dtype=torch.float64)  # in logarithms
 
@@ -397,7 +477,7 @@ log_evidence_in_chunks = Exercise(
 )
 
 
-# 4. log p(x) from the weights of annealed chains
+# 5. log p(x) from the weights of annealed chains
 
 _ANNEALED = Formula(
     "log_q log_joint temperatures",
