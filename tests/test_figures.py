@@ -110,7 +110,7 @@ def test_no_two_classes_of_a_map_hide_each_other() -> None:
 @pytest.mark.parametrize(("stride", "padding", "made"), [(1, 0, 4), (2, 1, 3), (1, 1, 6), (3, 0, 2)])
 def test_the_drawn_convolution_has_the_sizes_of_the_real_one(stride: int, padding: int, made: int) -> None:
     assert torch.nn.Conv2d(3, 2, 3, stride, padding)(torch.zeros(1, 3, 6, 6)).shape == (1, 2, made, made)
-    _, (axes,) = figures.subplots(1, 1)
+    _, (axes,) = figures.subplots(1, 1, figsize=(8, 4))
     diagrams.convolution(axes, 6, 3, stride, padding, inputs=3, outputs=2)
     texts = [text.get_text() for text in axes.texts if text.get_text()]
     assert texts == ["3 channels, 6 × 6", f"2 channels, {made} × {made}"]
