@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from math import log
 from typing import Any
 
@@ -16,6 +17,7 @@ from vae_course.exercises.engine import check
 from vae_course.exercises.exercise import Arguments, Exercise, ExerciseError, NotDoneError, wrong
 from vae_course.exercises.parts import normal
 from vae_course.exercises.sheets import cleaning, variational_autoencoder
+from vae_course.exercises.slips import Slip, slipping
 
 KL = variational_autoencoder.kl_to_standard_normal
 
@@ -241,3 +243,17 @@ def test_wrong_answers_warn_no_student() -> None:
         warnings.simplefilter("error")
         with pytest.raises(ExerciseError, match="sign is flipped"):
             check(exercise, lambda mean, log_std: -right(mean, log_std))
+
+
+def test_a_slip_in_the_call_that_ends_no_grad_leaves_gradients_on() -> None:
+    def answer(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return 2 * x
+
+    def fail(*call: Any) -> Any:
+        raise RuntimeError
+
+    for site in range(6):
+        with suppress(RuntimeError):
+            slipping(answer, Slip(site, fail, ""))(torch.ones(2))
+        assert torch.is_grad_enabled()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vae_course.data.images import ImageSet, digits_8x8, split
 from vae_course.evaluation.features import DigitFeatures, frechet_distance
-from vae_course.evaluation.geometry import principal_angles
+from vae_course.evaluation.geometry import axial_error, principal_angles
 from vae_course.evaluation.pictures import mean_squared_error
 
 
@@ -144,3 +144,11 @@ def test_the_ruler_does_not_move_with_the_seed_and_moves_no_generator(
     assert accelerator_seeds == [], "training the ruler reseeded the accelerator, whose draws follow VAE_COURSE_SEED"
     for first, second in zip(features.classifier.parameters(), again.classifier.parameters(), strict=True):
         assert first.equal(second)
+
+
+def test_the_error_of_an_axis_counts_modulo_half_a_turn() -> None:
+    found = torch.deg2rad(2 * torch.tensor([1.0, 179.0, 60.0, 91.0]))
+    true = torch.tensor([179.0, 1.0, 60.0, 1.0])
+    assert axial_error(3 * found.cos(), 3 * found.sin(), true).tolist() == pytest.approx([2, 2, 0, 90], abs=1e-4)
+    with pytest.raises(ValueError, match=r"axial_error was given \[2\], \[2\] and \[3\]: it needs three alike"):
+        axial_error(torch.ones(2), torch.ones(2), torch.ones(3))

@@ -132,3 +132,8 @@ def test_a_module_is_judged_by_what_it_does(right: type[nn.Module]) -> None:
 def test_what_is_wrong_with_a_module_is_named(handed_in: object, said: str) -> None:
     with pytest.raises(ExerciseError, match=said):
         check(NETWORK, handed_in, seed=0)
+
+
+def test_a_step_may_have_parameters_with_defaults() -> None:
+    doubled = MEAN.but(mean=lambda total, x, factor=2: factor * total / x.shape[-1])
+    assert doubled(torch.tensor([1.0, 3.0])) == 4

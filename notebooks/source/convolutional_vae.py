@@ -606,6 +606,24 @@ claim("zlib needs fewer bits than all four", colour_bits["zlib"] < min(logistic.
 claim("the convolutional VAE has a quarter of the MLP's numbers or fewer",
       4 * count_parameters(colour_models["convolutional, logistic"]) < count_parameters(colour_models["MLP, logistic"]))  # fmt: skip
 
+# %% tags=["skip"]
+if run.scale == "full":  # the same with CIFAR-10, where it is on disk
+    from vae_course.data.images import from_torchvision
+
+    try:
+        real, real_new = (
+            from_torchvision("CIFAR10", train=part).images for part in (True, False)
+        )
+    except FileNotFoundError as missing:
+        print(missing)
+    else:
+        real, real_new = real.to(run.device), real_new[:1000].to(run.device)
+        _, real_bits = in_colour(real, real_new, SHORT)
+        print(
+            {name: round(bits, 2) for name, bits in real_bits.items()},
+            "bits per dimension, CIFAR-10",
+        )
+
 # %% [markdown]
 # **It is the likelihood that fails here, not the network.** Compare networks by a likelihood that fits the data, or the comparison is about the misfit:
 # with the normal the convolution is ahead, with the logistic, after this short training, the MLP. Train all four times as long (`VAE_COURSE_BUDGET=4`), and see whether that holds.

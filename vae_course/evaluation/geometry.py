@@ -1,4 +1,4 @@
-"""Angles of subspaces, and layouts in one piece or in several."""
+"""Angles of subspaces and of axes, and layouts in one piece or in several."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     refuse_unusable("principal_angles", a=a, b=b)
     angles = subspace_angles(to_float64(a).numpy(), to_float64(b).numpy())
     return torch.from_numpy(np.rad2deg(angles))
+
+
+def axial_error(cosine: Tensor, sine: Tensor, degrees: Tensor) -> Tensor:
+    """How far the axis that cos 2α and sin 2α stand for is from one of this angle, in degrees, 0 to 90: [n].
+
+    An axis has no direction: its angle counts modulo 180°. cosine, sine: [n], of any common length, as a regression
+    gives them. Raises ValueError for unequal shapes or numbers that are not finite.
+    """
+    if not cosine.shape == sine.shape == degrees.shape:
+        raise ValueError(
+            f"axial_error was given {list(cosine.shape)}, {list(sine.shape)} and {list(degrees.shape)}: it needs three alike."
+        )
+    refuse_unusable("axial_error", cosine=cosine, sine=sine, degrees=degrees)
+    apart = (torch.rad2deg(torch.atan2(sine, cosine)) / 2 - degrees) % 180
+    return torch.minimum(apart, 180 - apart)
 
 
 def connected_share(density: ArrayLike, threshold: float = 0.5) -> float:

@@ -100,8 +100,9 @@ class SumOf(Formula):
 
 
 def call_by_name(step: Step, values: dict[str, Any]) -> Any:
-    """Call a function with the values that its parameters name."""
-    return step(*(values[name] for name in inspect.signature(step).parameters))
+    """Call a function with the values that its parameters name, but those with defaults."""
+    parameters = inspect.signature(step).parameters.values()
+    return step(*(values[p.name] for p in parameters if p.default is inspect.Parameter.empty))
 
 
 def named(function: Answer, arguments: str) -> Answer:

@@ -13,6 +13,7 @@ from functools import partial
 from math import log
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
@@ -104,13 +105,14 @@ def slipping(answer: Answer, slip: Slip) -> Answer:
     """The answer with one of its calls changed, at every call of the answer."""
 
     def slipped(*arguments: Any) -> Any:
-        before = Distribution._validate_args
+        before, gradients = Distribution._validate_args, torch.is_grad_enabled()
         Distribution.set_default_validate_args(False)  # what validation calls is not part of the answer
         try:
             with Slipping(slip):
                 return answer(*arguments)
         finally:
             Distribution.set_default_validate_args(before)
+            torch.set_grad_enabled(gradients)  # a slip in the call that restores them would leave them off
 
     return slipped
 

@@ -494,13 +494,7 @@ def _behaviour(handed_in: Any) -> Answer:
             raise
         if error := _of_layers(module, *arguments[1:3]):
             raise ExerciseError(error)
-        try:
-            with torch.enable_grad():  # a slip tried inside no_grad may raise before that is left
-                return answer(*arguments)
-        except RuntimeError as error:
-            if "should be the same" in str(error):  # a convolution that is in no list of the module
-                raise ExerciseError(LEFT_BEHIND) from None
-            raise
+        return answer(*arguments)
 
     return told
 
@@ -744,7 +738,7 @@ PooledEncoder = Exercise(
             _pooled(build=lambda taken, made, **given: nn.LazyConv2d(made, **given)),
         ],
         "every picture is brought to one size first: its own is asked for, the mean makes sizes comparable",
-        *[_resized(side, mode) for side in (16, 28, 32) for mode in ("nearest", "bilinear")],
+        *[_resized(side, mode) for side in (28, 32) for mode in ("nearest", "bilinear")],
         "SiLU is missing: without an activation all convolutions together are one linear map",
         _pooled(activation=nn.Identity()),
         "SiLU follows the last convolution only: it follows every one",
@@ -783,11 +777,7 @@ PooledEncoder = Exercise(
         *_shrinking(partial(avg_pool2d, kernel_size=2, ceil_mode=True)),
         *_shrinking(partial(max_pool2d, kernel_size=2, ceil_mode=True)),
         _KERNEL,
-        *[
-            _pooled(kernel_size=kernel, padding=padding)
-            for kernel in (4, 5, 1, 2, 7)
-            for padding in (kernel // 2, 1, 0)
-        ],
+        *[_pooled(kernel_size=kernel, padding=padding) for kernel in (4, 5, 1) for padding in (kernel // 2, 1)],
         "all stages share one layer: make a new one for each width",
         _pooled(kept=lambda layers: nn.ModuleList(layers[:1] * len(layers))),
         "each convolution takes what the one before it made, channels_in only the first",
