@@ -403,12 +403,12 @@ claim(
 #
 # <details><summary>Predict: which of the seven beat zlib, which knows nothing of digits?</summary>
 #
-# The discretised logistics with tails, and the categorical. No normal does; each loses even to the histogram.
+# The discretised logistics with tails, and the categorical. None of the normal densities does; each loses even to the histogram.
 # </details>
 
 # %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 5.5))
-figures.bars(axes, yardsticks | bits, "No normal beats a histogram; discretised with tails does",
+figures.bars(axes, yardsticks | bits, "No normal density beats a histogram",
              "bits per dimension of 4-bit digits, held out")  # fmt: skip
 figure
 
@@ -440,8 +440,9 @@ claim("one s for all pixels, or one for each: the difference is under a twentiet
 # The normals fail on *these* pixels, most of which are exactly black. A density of a dequantised black pixel cannot exceed
 # $L$ on average over the noise, and a bell loses at least 0.25 bits even there; to be that narrow it must also predict the few pixels that are not black. A
 # discretised logistic says "black" with a probability near 1 without being narrow: its location moves below 0, and the
-# lowest level takes the whole tail. That is what the control without tails lacks. A σ = 1 claims an error of one whole grey scale. On photographs, whose pixels seldom repeat, a
-# normal fails less: lecture [[convolutional_vae]].
+# lowest level takes the whole tail. That is what the control without tails lacks. A σ = 1 claims an error of one whole grey scale.
+# It is not the bell that fails, for the logistic is one too, but the *density*: it has no end levels that could take a tail. (One s for all pixels does as well
+# here as one for each.)
 
 # %%
 noise_free = float(bits_per_dimension(torch.tensor(max(noisy_curve)), 1, LEVELS))
@@ -656,7 +657,7 @@ claim(
 # - Compare log-likelihoods of the same random variable in the same unit: bits per dimension of the same grey levels.
 #   Not binarised with grey, not raw densities with anything, and not two ways of binarising. The opening question has
 #   no answer: −97 may be probabilities of binarised digits, 1,500 a density.
-# - Put a histogram and a file compressor beside every number of bits. On these digits every normal loses to both.
+# - Put a histogram and a file compressor beside every number of bits. On these digits every normal density loses to both.
 # - β has a meaning beside a declared likelihood. Count sums, means and halves; `effective_beta` does.
 
 # %% [markdown]

@@ -339,9 +339,9 @@ claim("and above the estimate of log p(x)", at_mean.mean() > log_p, at_mean=at_m
 # Two yardsticks on the same digits, drawn and moved alike, and the same held-out ones: one Bernoulli per pixel, and the
 # fully visible belief net of lecture [[latent_variable_models]], 307,720 numbers and no latents, whose log p(x) is exact.
 #
-# <details><summary>Predict: is the VAE ahead of the belief net?</summary>
+# <details><summary>Predict: trained for as many epochs, is the VAE ahead of the belief net?</summary>
 #
-# By its bound, no. By log p(x), yes. A bound compares with an exact number to the bound's disadvantage.
+# By its bound, far from it. By its log p(x), as far as the draws see it, the two are about level. A bound compares with an exact number to the bound's disadvantage.
 # </details>
 
 
@@ -360,11 +360,7 @@ class BeliefNet(nn.Module):  # p(x_i = 1 | x_1 … x_{i−1}) = sigmoid(b_i + Σ
 average = fixed_binarization(train.images).mean(0).clamp(0.002, 0.998).logit()
 net = BeliefNet(average.flatten().clone()).to(run.device)
 batches = Batches(train.images, size=100, augment=draw_anew)
-_ = fit(
-    [adam_player(lambda x: -net.log_evidence(x), net, 1e-2)],
-    batches,
-    run.epochs(laptop=20, full=20),
-)
+_ = fit([adam_player(lambda x: -net.log_evidence(x), net, 1e-2)], batches, EPOCHS)
 
 # %% tags=["slide"]
 with torch.no_grad():
@@ -386,13 +382,14 @@ ahead = evidence.value - visible  # [n], the same digits
 error = ahead.std() / len(few) ** 0.5
 claim("the bound lies more than 90 nats above one Bernoulli per pixel", bounds[1] > flat_pixels.mean() + 90,
       elbo=bounds[1], pixels=flat_pixels.mean())  # fmt: skip
-claim("the bound lies below the belief net's log p(x), though the VAE's own log p(x) lies above it: by over two paired errors",
-      bounds[1] < visible.mean() and ahead.mean() > 2 * error, elbo=bounds[1], net=visible.mean(), ahead=ahead.mean(),
+claim("the bound lies more than two nats below the belief net's log p(x), though after this training the two are level in log p(x), to two nats",
+      bounds[1] < visible.mean() - 2 and abs(ahead.mean()) < 2, elbo=bounds[1], net=visible.mean(), ahead=ahead.mean(),
       error=error)  # fmt: skip
 
 # %% [markdown]
-# Twenty latents and an integral buy a nat or more over logistic regressions of all earlier pixels; over independent pixels they buy a
-# hundred. The bound of training digits is higher: partly overfitting, partly the choice of digits. For scale: the paper's curve
+# Twenty latents and an integral do about as well as logistic regressions of all earlier pixels, after as many epochs; over independent pixels either gains a
+# hundred nats. (The estimate of the VAE's log p(x) is too low: lecture [[evaluation]] finds more by a second method. And the VAE goes on to gain: four times as long a training,
+# `VAE_COURSE_BUDGET=4`, puts it ahead.) The bound of training digits is higher: partly overfitting, partly the choice of digits. For scale: the paper's curve
 # for MNIST and 20 latents ends near −99.5 nats (figure 2, read off at $2.5 \cdot 10^8$ samples); it does not say how the digits
 # were made binary. Numbers on other binarizations do not compare.
 
@@ -431,6 +428,8 @@ figures.image_rows(rows, "Drawn from the prior: some are digits, some lie betwee
 # *Figure: five rows of fourteen. Mean images of this lecture's model: smooth shapes, some of them digits; samples of them,
 # with ragged edges; the training digit with the fewest other pixels, never the same picture; mean images and samples of the
 # stored model.*
+#
+# "Nearest" counts pixels in place. It shows that no stored picture is repeated; a training digit that was moved, or drawn anew, it would not recognise.
 
 # %%
 mnist_bound = mean_elbo(of_mnist, test[:1000], samples=10)["elbo"]
@@ -606,12 +605,12 @@ code_explorer(lambda z: flat.likelihood(z).mean, means, held_out.labels, name="l
 # many ways. A fair **control** lacks only two: the same network, digits, Bernoulli loss and training, but $z = \mu$
 # without noise, and no KL divergence.
 #
-# Both decode codes from four places; the measure is lecture [[autoencoders]]'s squared Fréchet distance to grey held-out digits.
+# Both decode codes from five places; the measure is lecture [[autoencoders]]'s squared Fréchet distance to grey held-out digits.
 # *Halfway* is the middle between the codes of two digits.
 #
-# <details><summary>Predict: where will the VAE be ahead of the control?</summary>
+# <details><summary>Predict: where will the VAE be ahead of the control? And what if the control may first fit twenty means and twenty σ to its codes?</summary>
 #
-# At N(0, I), and nowhere by much else.
+# At N(0, I), and nowhere by much else. The control's codes are a few times wider than N(0, I) and lie elsewhere; twenty means and σ make up for that.
 # </details>
 
 # %% tags=["slide"]
@@ -636,6 +635,7 @@ def codes(model, drawn: bool) -> dict[str, Tensor]:
         "of digits": c,
         "halfway": (c + c[partner]) / 2,
         "N(0, I)": torch.randn(n, LATENT, device=run.device),
+        "a mean and σ each": c_train.mean(0) + c_train.std(0) * torch.randn(n, LATENT).to(c),
         "mixture": torch.from_numpy(mixture.sample(n)[0]).to(c),
     }
 
@@ -651,7 +651,7 @@ distance["training digits"] = features.distance(train.images[:n], grey)
 
 # %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 5))
-title = "From N(0, I) the VAE is far ahead; elsewhere it is not"
+title = "Only from N(0, I) is the VAE far ahead"
 figures.bars(axes, distance, title, "squared Fréchet distance (log scale)", log=True)
 figure
 
@@ -665,6 +665,9 @@ claim(
     "from N(0, I) the VAE is at less than a fifth of the control's squared distance",
     distance["VAE: N(0, I)"] < distance["control: N(0, I)"] / 5, **distance,
 )  # fmt: skip
+fitted = distance["control: a mean and σ each"]
+claim("with a mean and a σ fitted for each number of the code, the control is level with the VAE's N(0, I), within a factor of 1.6",
+      1 / 1.6 < fitted / distance["VAE: N(0, I)"] < 1.6, **distance)  # fmt: skip
 claim("halfway between two digits the two are within a factor of two",
       0.5 < distance["VAE: halfway"] / distance["control: halfway"] < 2, **distance)  # fmt: skip
 claim("and from a mixture fitted to the codes within a factor of two",
@@ -673,8 +676,9 @@ claim("the control with a mixture is nearer to digits than the VAE with its own 
       distance["control: mixture"] < distance["VAE: N(0, I)"], **distance)  # fmt: skip
 
 # %% [markdown]
-# That is what the noise and the KL divergence give here: codes that look like N(0, I), and with them a bound on log p(x), which the control
-# has not. They do not give better pictures than a density fitted afterwards. Nor is the prior perfect: the average of all
+# That is what the noise and the KL divergence give here: codes that lie where N(0, I) draws, and with them a bound on log p(x), which the control
+# has not. They do not give better pictures than a density fitted afterwards, be it only a mean and a σ for each number. (Digits sent through a model lie nearer than training digits do, since they
+# are compared with themselves.) Nor is the prior perfect: the average of all
 # $q(z|x)$, the **aggregate posterior** $\frac1N \sum_i q(z \mid x_i)$, comes near it without being equal, and a mixture
 # fitted to it helps the VAE too. Lecture [[vq_vae]] returns to that.
 
