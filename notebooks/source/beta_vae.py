@@ -443,7 +443,7 @@ claim("but the price on one piece costs information as well: more than a nat",
       after["index_code"] < before["index_code"] - 1, before=before["index_code"], after=after["index_code"])  # fmt: skip
 
 # %% [markdown]
-# A price on one piece is paid in the others too: latents that may not repeat one another say less together, unless the decoder finds another use for each.
+# A price on one piece is paid in the others too.
 
 # %% [markdown] tags=["slide"]
 # ## · Measuring disentanglement

@@ -108,7 +108,8 @@ draw_layout(axes[0], found[0].density, lift, f"12 fine steps: c = {found[0].comp
 draw_layout(axes[1], longer[0].density, lift, f"112 fine steps: c = {longer[0].compliance:.1f}")
 axes[2].plot(longer[0].history, color=figures.BLUE)
 axes[2].axvline(12, color=figures.VERMILION, linestyle="--", label="the package stops here")
-axes[2].set(title="Most is won early", xlabel="steps on the fine grid", ylabel="compliance c", yscale="log")  # fmt: skip
+axes[2].set(title="Most is won early", xlabel="steps on the fine grid", yscale="log")
+axes[2].set_ylabel("compliance c")
 axes[2].legend()
 figure
 
@@ -135,7 +136,8 @@ again = [compliance(densities(held_out, i), held_out.load(i)) for i in range(20)
 groups = beam_data.twins(torch.cat([train.parameters, held_out.parameters]))
 
 # %%
-claim("the stored compliances are the solver's", np.allclose(stored, again, rtol=1e-4), stored=stored, solved=again)  # fmt: skip
+claim("the stored compliances are the solver's",
+      np.allclose(stored, again, rtol=1e-4), stored=stored, solved=again)  # fmt: skip
 claim("no near twin of a held-out beam, mirrored or not, was trained on",
       not set(groups[: len(train)]) & set(groups[len(train) :]))  # fmt: skip
 
@@ -183,8 +185,10 @@ needed = -mean_elbo(vae, drawn, samples=3)["elbo"]
 print(f"nats a held-out layout: table {table:.0f}, VAE's bound {needed:.0f}, floor {floor:.0f}")
 
 # %%
-claim("the VAE needs less than half the nats of a table of the pixels' means", needed < table / 2, needed=needed, table=table)  # fmt: skip
-claim("and less than a hundred more than the floor", 0 < needed - floor < 100, needed=needed, floor=floor)  # fmt: skip
+claim("the VAE needs less than half the nats of a table of the pixels' means",
+      needed < table / 2, needed=needed, table=table)  # fmt: skip
+claim("and less than a hundred more than the floor",
+      0 < needed - floor < 100, needed=needed, floor=floor)  # fmt: skip
 
 
 # %%
@@ -238,11 +242,15 @@ volume_error = float(np.abs(decoded.mean((1, 2)) - held_out.volume.numpy()).mean
 
 # %%
 middle = {name: float(np.median(values)) for name, values in ratios.items()}
-claim("half of the reconstructions are within a tenth of the optimiser's compliance", middle["reconstructed"] < 1.1, **middle)  # fmt: skip
-claim("half of the layouts that are blurred by 3 × 3 are a tenth off or more", middle["blurred, 3 × 3"] > 1.1, **middle)  # fmt: skip
-claim("the training layout that looks most like the held-out one is as stiff as the reconstruction, to four hundredths (median)",
+claim("half of the reconstructions are within a tenth of the optimiser's compliance",
+      middle["reconstructed"] < 1.1, **middle)  # fmt: skip
+claim("half of the layouts that are blurred by 3 × 3 are a tenth off or more",
+      middle["blurred, 3 × 3"] > 1.1, **middle)  # fmt: skip
+claim("the training layout that looks most like the held-out one is as stiff as the "
+      "reconstruction, to four hundredths (median)",
       abs(middle["nearest in training"] - middle["reconstructed"]) < 0.04, **middle)  # fmt: skip
-claim("the volume of a reconstruction is off by less than two hundredths of the rectangle on average",
+claim("the volume of a reconstruction is off by less than two hundredths of the rectangle "
+      "on average",
       volume_error < 0.02, error=volume_error)  # fmt: skip
 
 # %% tags=["slide"]
@@ -306,9 +314,11 @@ off = float(axial_error(*from_latents[:, 2:].T, held_out.parameters[:, 2]).media
 print(f"half of the angles read are more than {off:.0f}° off")
 
 # %%
-claim("a linear map reads the volume off the latents, nine tenths of its variance, and four fifths of the load point's",
+claim("a linear map reads the volume off the latents, nine tenths of its variance, and "
+      "four fifths of the load point's",
       explained["the latents"][0] > 0.9 and explained["the latents"][1] > 0.8, **explained)  # fmt: skip
-claim("it reads the angle badly: half of the angles are more than 6° and less than 25° off", 6 < off < 25, degrees=off)  # fmt: skip
+claim("it reads the angle badly: half of the angles are more than 6° and less than 25° off",
+      6 < off < 25, degrees=off)  # fmt: skip
 claim("ten principal components say as much of the volume, to five hundredths of its variance",
       abs(explained["the latents"][0] - explained["ten components"][0]) < 0.05, **explained)  # fmt: skip
 
@@ -353,10 +363,12 @@ for name, (part, by) in moved.items():
     after[name] = float(np.median(r))
 
 # %%
-claim("moved along the direction of the volume, layouts gain between three quarters and all of what was asked",
+claim("moved along the direction of the volume, layouts gain between three quarters and "
+      "all of what was asked",
       0.075 < gain.mean() < 0.105, gain=gain.mean())  # fmt: skip
 claim("and half of them stay within a tenth of the optimiser", after["volume + 0.1"] < 1.1, **after)  # fmt: skip
-claim("moved by two fifths along the direction of the load point, half of them are more than twice as compliant as the optimiser's",
+claim("moved by two fifths along the direction of the load point, half of them are more "
+      "than twice as compliant as the optimiser's",
       after["load point + 0.4"] > 2 > 1.3 > after["load point + 0.1"], **after)  # fmt: skip
 
 # %% tags=["slide"]
@@ -449,14 +461,18 @@ for name, z in latents.items():
 # %%
 nearest_load = {name: float(np.median(r[:, 0])) for name, r in ratio.items()}
 best_load = {name: float(np.median(r[:, 1])) for name, r in ratio.items()}
-claim("layouts from the mixture are stiffer than those from the prior, by either choice of the load (median ratio)",
-      nearest_load["mixture"] < nearest_load["prior"] and best_load["mixture"] < best_load["prior"], **nearest_load)  # fmt: skip
-claim("for the best of ten loads, half of those decoded halfway are within a tenth of the optimiser", best_load["halfway"] < 1.1, **best_load)  # fmt: skip
+stiffer = lambda a, b: all(load[a] < load[b] for load in (nearest_load, best_load))
+claim("layouts from the mixture are stiffer than those from the prior, by either choice of "
+      "the load (median ratio)",
+      stiffer("mixture", "prior"), **nearest_load)  # fmt: skip
+claim("for the best of ten loads, half of those decoded halfway are within a tenth of the "
+      "optimiser",
+      best_load["halfway"] < 1.1, **best_load)  # fmt: skip
 claim("and they are stiffer than the averages of pixels, whose grey is dear, by either choice",
-      nearest_load["halfway"] < nearest_load["pixels averaged"] and best_load["halfway"] < best_load["pixels averaged"],
-      **best_load)  # fmt: skip
-claim("the plain method, a mixture in ten principal components, is no match: its layouts are less stiff than the VAE's mixture, by either choice",
-      nearest_load["mixture"] < nearest_load["PCA's mixture"] and best_load["mixture"] < best_load["PCA's mixture"], **nearest_load)  # fmt: skip
+      stiffer("halfway", "pixels averaged"), **best_load)  # fmt: skip
+claim("the plain method, a mixture in ten principal components, is no match: its layouts "
+      "are less stiff than the VAE's mixture, by either choice",
+      stiffer("mixture", "PCA's mixture"), **nearest_load)  # fmt: skip
 
 # %% [markdown] tags=["slide"]
 # Read the whole table.
@@ -517,9 +533,12 @@ print("greyness: through codes {:.2f}, pixels {:.2f}, at the ends {:.2f}".format
 print("median ratio: through codes {:.2f}, pixels {:.2f}".format(*np.median(stiff, 0)))
 
 # %%
-claim("halfway, the decoded layout is hardly greyer than the decoded ends, the average of pixels by more than a tenth (means over thirty walks)",
-      grey[:, 0].mean() - grey[:, 2].mean() < 0.06 and grey[:, 1].mean() - grey[:, 2].mean() > 0.1, grey=grey.mean(0))  # fmt: skip
-claim("and half of the decoded ones are within a fifth of the optimiser for the load between, half of the averages more than a fifth off",
+codes_grey, pixels_grey, ends_grey = grey.mean(0)
+claim("halfway, the decoded layout is hardly greyer than the decoded ends, the average of "
+      "pixels by more than a tenth (means over thirty walks)",
+      codes_grey - ends_grey < 0.06 and pixels_grey - ends_grey > 0.1, grey=grey.mean(0))  # fmt: skip
+claim("and half of the decoded ones are within a fifth of the optimiser for the load "
+      "between, half of the averages more than a fifth off",
       np.median(stiff[:, 0]) < 1.2 < np.median(stiff[:, 1]), stiff=np.median(stiff, 0))  # fmt: skip
 
 # %% tags=["slide"]
