@@ -40,6 +40,15 @@ PAGE = """<!doctype html>
 <script src="assets/reveal/reveal.js"></script>
 <script src="assets/reveal/notes/notes.js"></script>
 <script>
+function fit({{currentSlide: slide}}) {{  // smaller letters and figures, until the slide holds them
+  const {{width, height}} = Reveal.getConfig();
+  for (let size = 30; size >= 16; size--) {{
+    slide.style.fontSize = size + "px";
+    if (slide.scrollHeight <= height && slide.scrollWidth <= width + 2) break;
+  }}
+}}
+Reveal.on("ready", fit);
+Reveal.on("slidechanged", fit);
 MathJax.startup.promise.then(() => Reveal.initialize(
   {{hash: true, width: 1280, height: 720, margin: 0.03, center: false, transition: "none", slideNumber: "c/t", plugins: [RevealNotes]}}));
 </script>
@@ -49,20 +58,21 @@ MathJax.startup.promise.then(() => Reveal.initialize(
 STYLE = """
 .reveal { font: 30px/1.35 "Source Sans 3", "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a; background: white; }
 .reveal .slides { text-align: left; }
-.reveal h1 { font-size: 64px; line-height: 1.1; margin: 160px 0 30px; }
-.reveal h2, .reveal h3 { font-size: 42px; line-height: 1.15; margin: 0 0 18px; color: #0b4f79; }
-.reveal p, .reveal ul, .reveal ol, .reveal table { margin: 10px 0; }
+.reveal h1 { font-size: 2.1em; line-height: 1.1; margin: 2.2em 0 0.5em; }
+.reveal h2, .reveal h3 { font-size: 1.4em; line-height: 1.15; margin: 0 0 0.4em; color: #0b4f79; }
+.reveal p, .reveal ul, .reveal ol, .reveal table { margin: 0.35em 0; }
 .reveal ul, .reveal ol { padding-left: 1.1em; }
-.reveal table { border-collapse: collapse; font-size: 25px; }
+.reveal table { border-collapse: collapse; font-size: 0.85em; }
 .reveal th, .reveal td { padding: 4px 14px; border-bottom: 1px solid #bbb; text-align: left; }
-.reveal pre { font: 20px/1.3 "DejaVu Sans Mono", monospace; margin: 8px 0; white-space: pre-wrap; }
+.reveal pre { font: 0.67em/1.3 "DejaVu Sans Mono", monospace; margin: 0.4em 0; white-space: pre-wrap; }
 .reveal .highlight { background: #f5f5f2; padding: 2px 12px; border-radius: 6px; }
 .reveal code { font-family: "DejaVu Sans Mono", monospace; font-size: 0.85em; }
 .reveal .highlight code, .reveal pre code { font-size: 1em; }
-.reveal img { width: 100%; max-height: 640px; object-fit: contain; display: block; margin: 6px auto; }
-.reveal h2 ~ .cell img, .reveal p ~ .cell img { max-height: 470px; }
+.reveal img { width: 100%; max-height: 21em; object-fit: contain; display: block; margin: 0.2em auto; }
+.reveal h2 ~ .cell img, .reveal p ~ .cell img { max-height: 15.5em; }
 .reveal mjx-container { font-size: 0.95em; }
 .reveal details { display: none; }
+.reveal .slides section .fragment { transition: none; }
 """
 
 
