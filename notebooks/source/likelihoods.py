@@ -647,7 +647,7 @@ claim(
 )
 
 # %% [markdown]
-# Now **exercise [[:effective_beta]]** (fit β yourself).
+# Now **exercises [[:free_bits]] and [[:effective_beta]]** (free bits for a batch; fit β yourself).
 
 # %% [markdown] tags=["slide"]
 # ## Remember

@@ -715,6 +715,8 @@ claim(
 # plain ratio halves, since its signal is read off the other estimate. The score was cut and its mean not put back. For k = 1, w̃ = 1 and nothing changes; θ has another gradient. The signal-to-noise ratio still
 # doubles: it is a sharp estimate of the wrong number. (Roeder et al., arXiv:1703.09194, proposed it; for k > 1 it is
 # biased.)</details>
+#
+# Now **exercise [[:doubly_reparameterized]]** (one number that gives both gradients).
 
 # %% [markdown] tags=["slide"]
 # ## To remember

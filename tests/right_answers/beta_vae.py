@@ -215,6 +215,59 @@ def decompose_by_differences(z: Tensor, mean: Tensor, log_std: Tensor) -> tuple[
     return index_code, whole - index_code - dimension_wise, dimension_wise
 
 
+def minibatch_by_mixtures(z: Tensor, mean: Tensor, log_std: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Own term and the mean of the others, in a loop."""
+    n, latents = z.shape
+    joint, product = [], []
+    for i in range(n):
+        others = [j for j in range(n) if j != i]
+        log_q = Normal(mean, log_std.exp()).log_prob(z[i])  # [n, latents]
+        terms = torch.stack(
+            [log_q[i].sum() - log(size), *(log_q[j].sum() + log(1 - 1 / size) - log(n - 1) for j in others)]
+        )
+        joint.append(torch.logsumexp(terms, 0))
+        total = torch.zeros(())
+        for k in range(latents):
+            rest = torch.logsumexp(log_q[others, k], 0) + log((size - 1) / (size * (n - 1)))
+            total = total + torch.logaddexp(log_q[i, k] - log(size), rest)
+        product.append(total)
+    return torch.stack(joint), torch.stack(product)
+
+
+def minibatch_by_distributions(z: Tensor, mean: Tensor, log_std: Tensor, size: int) -> list[Tensor]:
+    """Mixtures with the weights of each draw."""
+    n, latents = z.shape
+    weights = (size - 1) / size / (n - 1) * (1 - torch.eye(n, dtype=z.dtype)) + torch.eye(n, dtype=z.dtype) / size
+    q = Normal(mean.expand(n, n, latents), log_std.exp().expand(n, n, latents))
+    joint = MixtureSameFamily(Weights(probs=weights), Independent(q, 1)).log_prob(z)
+    each = Normal(mean.T.expand(n, latents, n), log_std.exp().T.expand(n, latents, n))
+    repeated = weights[:, None].expand(n, latents, n)
+    return [joint, MixtureSameFamily(Weights(probs=repeated), each).log_prob(z).sum(-1)]
+
+
+def minibatch_by_maximum(z: Tensor, mean: Tensor, log_std: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The pictures first, in numbers relative to the largest."""
+    n = len(z)
+    own = torch.eye(n, dtype=torch.bool)
+    weights = torch.where(own, 1 / size, (1 - 1 / size) / (n - 1)).double()  # [j, i]
+    pairs = -((z - mean[:, None]) ** 2) / (2 * (2 * log_std[:, None]).exp()) - log_std[:, None] - 0.5 * log(2 * np.pi)
+
+    def log_mean(values: Tensor, weights: Tensor) -> Tensor:
+        top = values.amax(0).detach()
+        return top + ((values - top).exp() * weights).sum(0).log()
+
+    return log_mean(pairs.sum(2), weights), log_mean(pairs, weights[..., None]).sum(1)
+
+
+def minibatch_in_single(z: Tensor, mean: Tensor, log_std: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Weights made in float32."""
+    n = len(z)
+    log_w = torch.full((n, n), log((size - 1) / (size * (n - 1))))
+    log_w[range(n), range(n)] = -log(size)
+    pairs = Normal(mean, log_std.exp()).log_prob(z.unsqueeze(1))
+    return (pairs.sum(2) + log_w).logsumexp(1), (pairs + log_w.unsqueeze(2)).logsumexp(1).sum(1)
+
+
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "beta_elbo": [bound_by_distributions, bound_by_cross_entropy, bound_in_a_loop, bound_in_single],
     "traverse": [
@@ -251,5 +304,11 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         decompose_in_single,
         decompose_by_softmax,
         decompose_by_differences,
+    ],
+    "minibatch_log_q": [
+        minibatch_by_mixtures,
+        minibatch_by_distributions,
+        minibatch_by_maximum,
+        minibatch_in_single,
     ],
 }

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
-from torch.nn.functional import gaussian_nll_loss, logsigmoid, mse_loss
+from torch.nn.functional import gaussian_nll_loss, logsigmoid, mse_loss, relu
 
 from vae_course.distributions.pixels import discretized_logistic
 
@@ -126,6 +126,23 @@ def beta_by_pseudoinverse(loss: Tensor, distortion: Tensor, rate: Tensor) -> tup
     return coefficients[1] / coefficients[0], (loss - design.double() @ coefficients).std() / loss.std()
 
 
+def free_bits_in_a_loop(kl: Tensor, beta: float, free: float) -> Tensor:
+    penalty = torch.zeros(())
+    for column in kl.T:
+        rate = sum(column) / len(column)
+        penalty = penalty + (rate if rate > free else torch.tensor(free))
+    return beta * penalty
+
+
+def free_bits_by_excess(kl: Tensor, beta: float, free: float) -> Tensor:
+    return beta * (relu(kl.mean(dim=0) - free) + free).sum()
+
+
+def free_bits_by_mask(kl: Tensor, beta: float, free: float) -> Tensor:
+    open_latents = kl.detach().mean(0) > free
+    return beta * kl[:, open_latents].sum(1).mean() + beta * free * int((~open_latents).sum())
+
+
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "normal_log_likelihood": [
         log_normal_in_a_loop,
@@ -142,6 +159,13 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         bits_one_by_one,
         lambda log_p, dimensions, levels: -(log_p - dimensions * torch.tensor(levels).log()) / dimensions / np.log(2),
         lambda log_p, dimensions, levels: torch.from_numpy(np.log2(levels) - log_p.numpy() / (dimensions * np.log(2))),
+    ],
+    "free_bits": [
+        free_bits_in_a_loop,
+        free_bits_by_excess,
+        free_bits_by_mask,
+        lambda kl, beta, free: beta * torch.maximum(kl.mean(0), torch.full_like(kl[0], free)).sum(),
+        lambda kl, beta, free: (beta * torch.einsum("bj->j", kl) / len(kl)).clamp(min=beta * free).sum(),
     ],
     "effective_beta": [
         beta_by_numpy,

@@ -92,11 +92,51 @@ def variance_in_logarithms(mean_p: Tensor, std_p: Tensor, mean_q: Tensor, std_q:
     return torch.where(rest > 0, log_square.expm1(), torch.full_like(rest, float("inf")))
 
 
+def double_by_logsumexp(log_w_model: Tensor, log_w_path: Tensor) -> Tensor:
+    """The bound's own gradient serves θ."""
+    weights = log_w_model.detach().softmax(0)
+    bound = torch.logsumexp(log_w_model, 0) - log(len(log_w_model))
+    return bound + (weights**2 * (log_w_path - log_w_path.detach())).sum(0)
+
+
+def double_in_one_logsumexp(log_w_model: Tensor, log_w_path: Tensor) -> Tensor:
+    """logsumexp weighs by w̃ once more what has w̃ already."""
+    share = log_w_path.softmax(0).detach()
+    slowed = share * (log_w_path - log_w_path.detach())
+    return (log_w_model + slowed).logsumexp(0) - log(len(log_w_path))
+
+
+def double_in_a_loop(log_w_model: Tensor, log_w_path: Tensor) -> Tensor:
+    found = []
+    for a, b in zip(log_w_model.T, log_w_path.T, strict=True):
+        with torch.no_grad():
+            top = a.max()
+            w = (a - top).exp()
+            bound, share = top + w.mean().log(), w / w.sum()
+        of_theta, of_phi = share @ a, share.square() @ b
+        found.append(bound + of_theta - of_theta.detach() + of_phi - of_phi.detach())
+    return torch.stack(found)
+
+
+def double_by_hook(log_w_model: Tensor, log_w_path: Tensor) -> Tensor:
+    """The gradient that comes to the path is multiplied by w̃ on its way."""
+    share = log_w_model.detach().softmax(0)
+    path = log_w_path * 1.0
+    path.register_hook(lambda gradient: share * gradient)
+    return (log_w_model + path - path.detach()).logsumexp(0) - log(len(log_w_model))
+
+
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "effective_draws": [
         effective_by_loops,
         lambda log_weights: 1 / log_weights.softmax(0).square().sum(0),
         lambda log_weights: (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp(),
+    ],
+    "doubly_reparameterized": [
+        double_by_logsumexp,
+        double_in_one_logsumexp,
+        double_in_a_loop,
+        double_by_hook,
     ],
     "relative_variance": [variance_by_precisions, variance_by_loops, variance_in_logarithms],
     "iwae_bound": [iwae_in_a_loop, iwae_by_maximum, iwae_by_chunks, iwae_by_transpose],

@@ -17,8 +17,8 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:beta_elbo]], [[:traverse]] and [[:decompose_kl]] follow its gradients: compute in torch
-# there. Every result is a torch tensor.
+# The checks call your function with tensors in float64, and in [[:beta_elbo]], [[:traverse]], [[:decompose_kl]] and [[:minibatch_log_q]]
+# follow its gradients: compute in torch there. Every result is a torch tensor.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
 # All logarithms are natural and all information is in nats. `log_std` is $\log \sigma$, the logarithm of the **standard
@@ -418,3 +418,91 @@ figure
 # %% [markdown]
 # **Think on.** The β-TCVAE multiplies the total correlation alone by β. What would it keep that the β-VAE gives away? And
 # if you know the posteriors of a batch of 64 pictures only, what is the largest index-code information that you can find?
+
+# %% [markdown]
+# ## · q(z) from a batch •••
+#
+# *20 minutes.* While a model is trained, only a batch of $B$ of the $N$ pictures has been encoded. Estimate
+# $q(z) = \frac1N \sum_j q(z|x_j)$ at the batch's own draws $z_i \sim q(z|x_i)$, and each $q(z_k)$ in the same way, as
+#
+# $$ \hat q(z_i) = \sum_{j=1}^B w_{ij} \, q(z_i|x_j), \qquad \hat q(z_{ik}) = \sum_{j=1}^B w_{ij} \, q(z_{ik}|x_j) . $$
+#
+# The own picture, $j = i$, is in the batch for certain. The other $B - 1$ are a random choice, without repetition, of the
+# other $N - 1$. Give $j = i$ one weight and every $j \ne i$ another, the same for all, such that over this choice the
+# **expectation of the estimate is the density itself**. (So do Chen et al., arXiv:1802.04942, in their *stratified* sampling, but
+# there one of the others weighs less than the rest.)
+#
+# `z`, `mean`, `log_std`: `[batch, latents]`, at least two pictures; `size`: $N$, a whole number, at least the batch → a
+# tuple of $\log \hat q(z_i)$ and $\sum_k \log \hat q(z_{ik})$, `[batch]` each, in nats, with gradients to all tensors. With
+# hundreds of latents the densities under- or overflow.
+#
+# <details><summary>Hint 1</summary>If all densities were equal, the estimate would have to be that density: what do the weights of one
+# draw add up to? And which weight has the own posterior in q(z)?</details>
+# <details><summary>Hint 2</summary>The own one has 1/N, always. What is left, (N − 1)/N, is shared by the B − 1 others. (For B = N
+# all have 1/N, and nothing is estimated.)</details>
+# <details><summary>Hint 3</summary>In logarithms a weight is added: with the table [i, j, k] of [[:decompose_kl]] and
+# <code>log_w</code>, [i, j], it is <code>(pairs.sum(2) + log_w).logsumexp(1)</code>, and for the marginals <code>pairs +
+# log_w[:, :, None]</code>, logsumexp first and the sum last. <code>fill_diagonal_</code> sets the own weights.</details>
+
+
+# %%
+def minibatch_log_q(
+    z: Tensor, mean: Tensor, log_std: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    ### BEGIN SOLUTION
+    n = len(z)
+    weights = torch.full((n, n), (size - 1) / (size * (n - 1)), dtype=z.dtype)
+    log_w = weights.fill_diagonal_(1 / size).log()  # [i, j]
+    pairs = torch.distributions.Normal(mean, log_std.exp()).log_prob(z[:, None])  # [i, j, k]
+    log_q = (pairs.sum(2) + log_w).logsumexp(1)
+    log_marginals = (pairs + log_w[:, :, None]).logsumexp(1).sum(1)
+    return log_q, log_marginals
+    ### END SOLUTION
+
+
+# %%
+check(sheet.minibatch_log_q, minibatch_log_q)
+
+# %% [markdown]
+# Estimate the index-code information of the VAE with β = 8 from batches of several sizes: once with your weights for
+# $N = 256$, and once with `size=B`, as if the batch were all there is. Both are right with all 256 pictures. You should see
+# your estimate come down to it from above, and the other climb to it from below, under the line log B.
+
+# %%
+mean, log_std, z = encode(models[8.0])
+log_own = torch.distributions.Normal(mean, log_std.exp()).log_prob(z).sum(1)
+batch_sizes = (4, 8, 16, 32, 64, 128, 256)
+ways = {"your weights": [], "the batch as the whole set": []}
+for batch in batch_sizes:
+    found = {name: [] for name in ways}
+    for _ in range(4096 // batch):
+        some = torch.randperm(len(z))[:batch]
+        for name, size in zip(ways, (len(z), batch), strict=True):
+            log_q, _ = minibatch_log_q(z[some], mean[some], log_std[some], size)
+            found[name].append(float((log_own[some] - log_q).mean()))
+    for name, values in found.items():
+        ways[name].append(sum(values) / len(values))
+figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
+title = "Unbiased weights find too much, the batch alone too little"
+figures.curves(
+    axes, batch_sizes, ways, title, "pictures in the batch, B", "index-code information, nats"
+)
+axes.plot(batch_sizes, [log(b) for b in batch_sizes], ":", color=figures.BLACK, label="log B")
+axes.set_xscale("log", base=2)
+axes.set_xticks(batch_sizes, [str(b) for b in batch_sizes])
+axes.legend()
+figure
+
+# %% [markdown]
+# *Figure: the index-code information against the number of pictures in the batch, from 4 to 256. The solid line, your weights, falls from nearly
+# 5 nats to about three and a half; the dashed line, the batch as the whole set, climbs from little above 1 to the same
+# point, and stays below the dotted line of log B, which it nearly touches at the smallest batches.*
+
+# %% [markdown]
+# **Think on.** Your estimate of $q(z)$ is right in the mean. Why is the information that it gives too large in the mean? And where would
+# the line of Chen et al.'s *weighted* sampling lie, which gives each of the $B$ pictures the weight $1 / (NB)$?
+#
+# <details><summary>Answer</summary>The logarithm is concave: by Jensen the mean of log q̂(z) lies below log q(z), and it is subtracted.
+# With few pictures the own term, with its weight 1/N, is a large part of the estimate; were it all of it, the information would be
+# log N. The weighted estimate is that of the batch as the whole set, divided by N: its line lies log N = 5.5 nats above the dashed
+# one. A constant has no gradient, so the two train alike.</details>

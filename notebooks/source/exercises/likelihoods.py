@@ -17,7 +17,7 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:normal_log_likelihood]] follow its gradients; so they do in [[:level_probability]]. Every result is a torch tensor.
+# The checks call your function with tensors in float64, and in [[:normal_log_likelihood]] follow its gradients; so they do in [[:level_probability]] and [[:free_bits]]. Every result is a torch tensor.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
 # All logarithms are natural, unless a unit is bits. `log_std` is $\log \sigma$, the logarithm of the **standard deviation**.
@@ -232,6 +232,93 @@ figures.curves(
 )
 axes.set_xscale("log")
 figure
+
+# %% [markdown]
+# ## · Free bits for a batch ••
+#
+# *15 minutes.* A latent whose KL is pressed to 0 early in training says nothing of the picture, and may never open again.
+# **Free bits** (Kingma et al., arXiv:1606.04934) take the pressure off: a latent below $\lambda$ nats is counted as $\lambda$. The lecture's loss
+# compared every picture alone. The published one compares the **mean over the batch** of each latent $j$, so that a latent may cost one
+# picture nothing and another much. With a weight β for the whole,
+#
+# $$ \text{penalty} = \beta \sum_j \max\Bigl(\lambda, \; \frac1B \sum_{i=1}^B D_{KL}\bigl(q_\varphi(z_j|x_i) \,\|\, p(z_j)\bigr)\Bigr), $$
+#
+# one number for the batch, added to the distortion of each of its pictures.
+#
+# `kl`: `[batch, latents]`, in nats; `beta`, `free`: β and λ, numbers → a tensor without axes, in nats, with the gradient to
+# the KL that the formula has.
+#
+# <details><summary>Hint 1</summary>Four steps: two reductions, a maximum and a factor. In which order does the formula take them?</details>
+# <details><summary>Hint 2</summary>The mean over axis 0, the maximum for each latent, the sum over the latents, β. Where λ is the
+# larger one, nothing depends on the KL.</details>
+# <details><summary>Hint 3</summary><code>kl.mean(0).clamp(min=free)</code> is the maximum, with its gradient: none below
+# <code>free</code>, that of the mean above.</details>
+
+
+# %%
+def free_bits(kl: Tensor, beta: float, free: float) -> Tensor:
+    ### BEGIN SOLUTION
+    rates = kl.mean(0)  # [latents]
+    return beta * rates.clamp(min=free).sum()
+    ### END SOLUTION
+
+
+# %%
+check(sheet.free_bits, free_bits)
+
+# %% [markdown]
+# A VAE with 16 latents, σ = 0.3 and β = 2, trained with three λ. You should see that without free bits most of the latents
+# end near 0, and that with them all 16 end near λ: each spends what is free. Compare the printed lines for λ = 0 and 0.2 too: the
+# rate is higher, the distortion hardly lower, if at all. A latent that is open need not be of use.
+
+
+# %%
+def rates_with(free: float, beta: float = 2.0) -> tuple[Tensor, float]:
+    torch.manual_seed(run.seed)  # the same start for every λ
+    model = mlp_vae(train.shape, hidden=(128,), latent=16)
+    log_std = torch.tensor(log(0.3))
+
+    def both(x: Tensor) -> tuple[Tensor, Tensor]:  # distortion [batch], KL [batch, latents]
+        q = model.posterior(x)
+        each = kl_divergence(Normal(q.mean, q.stddev), Normal(0.0, 1.0))
+        return -normal_log_likelihood(x, model.decoder(q.rsample()), log_std), each
+
+    def loss(x: Tensor) -> Tensor:  # [batch] nats
+        distortion, kl = both(x)
+        return distortion + free_bits(kl, beta, free)
+
+    fit([adam_player(loss, model, 3e-3)], Batches(x, size=150), run.epochs(laptop=60))
+    with torch.no_grad():
+        distortion, kl = both(x)
+    return kl.mean(0).sort(descending=True).values, float(distortion.mean())
+
+
+lines = {}
+for free in (0.0, 0.2, 0.6):
+    rates, distortion = rates_with(free)
+    lines[f"λ = {free:g}"] = rates.tolist()
+    print(f"λ = {free:g}: rate {rates.sum():.2f}, distortion {distortion:.2f} nats")
+figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
+figures.curves(
+    axes,
+    range(1, 17),
+    lines,
+    "With free bits every latent spends what is free",
+    "latent, by its KL",
+    "mean KL, nats",
+)
+figure
+
+# %% [markdown]
+# *Figure: the mean KL of the 16 latents, in falling order, for three λ. With λ = 0 the first three have about 0.7 nats, the fourth less, and
+# twelve nearly none. The lines of λ = 0.2 and λ = 0.6 are flat: all latents lie at λ, or a little beside it.*
+
+# %% [markdown]
+# **Think on.** With β = 1, is minus the loss still a lower bound on $\log p(x)$, in the mean over a batch? And what would λ mean if the clamp
+# stood after the factor, max(λ, β KL)?
+#
+# <details><summary>Answer</summary>It is. The penalty is never less than the KL, so minus the loss is at most the ELBO. After the factor, a latent
+# would be free up to λ/β nats: whoever tunes β moves the threshold with it.</details>
 
 # %% [markdown]
 # ## · The β of a loss •••

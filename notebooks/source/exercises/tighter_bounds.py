@@ -17,8 +17,8 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:iwae_bound]] follow its gradients: compute in torch
-# throughout. Every result is a torch tensor.
+# The checks call your function with tensors in float64, and in [[:iwae_bound]] and [[:doubly_reparameterized]] follow its
+# gradients: compute in torch throughout. Every result is a torch tensor.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
 # Throughout, $\mathcal L_k$ is the importance-weighted bound in nats.
@@ -286,3 +286,94 @@ axes.set(
 )
 axes.legend()
 figure
+
+# %% [markdown]
+# ## · One number, two gradients •••
+#
+# *20 minutes.* To train a model by $\mathcal L_k$ one wants one number per example, to look at and to call `backward` on. Its value is the
+# estimate of the bound, $\log \frac1k \sum_i w_i$. Its gradient is the plain one in the parameters $\theta$ of the model, and in those of
+# $q$, $\varphi$, the doubly reparameterized one (Tucker et al., arXiv:1810.04152):
+#
+# $$ \sum_i \tilde w_i \, \nabla_\theta \log w_i, \qquad \sum_i \tilde w_i^2 \, \frac{\partial \log w_i}{\partial z_i}
+#    \frac{\partial z_i}{\partial \varphi}, \qquad \tilde w_i = \frac{w_i}{\sum_j w_j} . $$
+#
+# The weights $\tilde w$ are numbers here: no gradient goes through them. The log weights come twice, with the same values and two graphs.
+# In `log_w_model` the draws $z$ and all of $q$ are held: it leads to $\theta$ alone. In `log_w_path` $\theta$ is held, and so are the
+# parameters of $q$ inside $\log q$: it leads through $z$ to $\varphi$ alone.
+#
+# `log_w_model`, `log_w_path`: `[samples, batch]`, $\log w$ → `[batch]`, in nats, with these gradients to both. It must be
+# right where log weights are ±900 too, and where those of one example differ by thousands.
+#
+# <details><summary>Hint 1</summary>Which function of log w has the gradient Σ w̃ ∇ log w by itself? And what has the value 0, whatever t is,
+# but the gradient of t?</details>
+# <details><summary>Hint 2</summary>logsumexp, minus log k: it is the bound's estimate as well. For the path add something of value 0:
+# <code>t - t.detach()</code>.</details>
+# <details><summary>Hint 3</summary>With w̃ = <code>log_w_model.detach().softmax(0)</code>, what is added is the sum over the draws of
+# <code>w̃**2 * (log_w_path - log_w_path.detach())</code>.</details>
+
+
+# %%
+def doubly_reparameterized(log_w_model: Tensor, log_w_path: Tensor) -> Tensor:
+    ### BEGIN SOLUTION
+    bound = log_w_model.logsumexp(0) - log(len(log_w_model))
+    share = log_w_model.detach().softmax(0)
+    return bound + (share**2 * (log_w_path - log_w_path.detach())).sum(0)
+    ### END SOLUTION
+
+
+# %%
+check(sheet.doubly_reparameterized, doubly_reparameterized)
+
+# %% [markdown]
+# (This picture uses the model of 75° of [[:iwae_bound]].) 4,000 single estimates of the gradient, with 64 draws each. $\varphi$ is
+# the logarithm of a common factor on the widths of $q$, which is 1.5 times too wide, and $\theta$ that of a factor on W. You should
+# see one mean for $\varphi$, as far as the plain estimates can tell; about a hundredth of their scatter in yours; and exactly the same
+# gradients in $\theta$.
+
+# %%
+model = two_columns(75)
+q = mean_field_of_normal(model.posterior(x))
+centre, start_width = q.mean[0], 1.5 * q.stddev[0]
+
+
+def log_w(theta: Tensor, z: Tensor, width: Tensor) -> Tensor:  # [k, n], up to a constant
+    error = x[0] - theta.exp()[:, None] * (z @ model.weight.T)
+    log_joint = -0.5 * error.square().sum(-1) - 0.5 * z.square().sum(-1)
+    return log_joint + 0.5 * ((z - centre) / width).square().sum(-1) + width.log().sum(-1)
+
+
+phi, theta = (torch.zeros(4000, requires_grad=True) for _ in range(2))
+width = phi.exp()[:, None] * start_width
+z = centre + width * torch.randn(64, 4000, 2)
+plain = log_w(theta, z, width).logsumexp(0) - log(64)
+yours = doubly_reparameterized(
+    log_w(theta, z.detach(), width.detach()), log_w(theta.detach(), z, width.detach())
+)
+figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4))
+for name, value, colour in (
+    ("plain", plain, figures.VERMILION),
+    ("yours", yours, figures.BLUE),
+):
+    of_phi, of_theta = torch.autograd.grad(value.sum(), (phi, theta), retain_graph=True)
+    for letter, found in (("φ", of_phi), ("θ", of_theta)):
+        print(f"{name}: gradient in {letter} {found.mean():.4f} ± {found.std():.4f}")
+    axes.hist(of_phi, bins=torch.linspace(-0.8, 0.8, 161), color=colour, alpha=0.6, label=name)
+axes.set(
+    title="One mean, less scatter",
+    xlabel="single estimates of the gradient in φ, nats",
+    ylabel="how many of 4,000",
+    yscale="log",
+)
+axes.legend()
+figure
+
+# %% [markdown]
+# *Figure: two histograms of single estimates, with a logarithmic count. The plain ones spread from about −0.7 to 0.7; yours stand
+# in a spike a little to the left of 0.*
+
+# %% [markdown]
+# **Think on.** The lecture calls $\sum_i \tilde w_i \log w_i$ a look-alike that is no bound. Why may $\sum_i \tilde w_i \nabla_\theta \log w_i$ train the
+# model all the same?
+#
+# <details><summary>Answer</summary>With the weights held, its gradient is that of log Σ w, a bound's. The look-alike is wrong as a value, and, with weights
+# that are not held, as a gradient.</details>

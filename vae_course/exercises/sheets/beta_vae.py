@@ -1,4 +1,4 @@
-"""The sheet on the β-VAE: a weight on the rate, traversals, mutual information, its gap, and the three parts of the KL."""
+"""The sheet on the β-VAE: a weight on the rate, traversals, mutual information, its gap, the parts of the KL, q(z) of a batch."""
 
 from __future__ import annotations
 
@@ -525,13 +525,16 @@ _joint, _marginals = _other("joint", "pairs", _PARTS), _other("marginals", "pair
 _terms = _other("terms", "own joint marginals prior", _PARTS)
 
 
-def _decompose_cases(generator: Generator) -> list[Arguments]:
-    def case(n: int, latents: int, spread: float = 1.0, shift: float = 0.0) -> Arguments:
-        mean = normal(generator, n, latents, scale=spread)
-        log_std = normal(generator, n, latents, scale=0.5) + shift
-        z = mean + log_std.exp() * normal(generator, n, latents)
-        return tuple(a.requires_grad_() for a in (z, mean, log_std))
+def _posteriors(generator: Generator, n: int, latents: int, spread: float = 1.0, shift: float = 0.0) -> Arguments:
+    """One draw of each posterior, their means and log σ."""
+    mean = normal(generator, n, latents, scale=spread)
+    log_std = normal(generator, n, latents, scale=0.5) + shift
+    z = mean + log_std.exp() * normal(generator, n, latents)
+    return tuple(a.requires_grad_() for a in (z, mean, log_std))
 
+
+def _decompose_cases(generator: Generator) -> list[Arguments]:
+    case = partial(_posteriors, generator)
     # Densities of 200 latents underflow or overflow; where n = latents, the wrong axis runs.
     few = [case(5, 3), case(3, 3), case(8, 2, 20.0, -2.0), case(6, 1)]
     return [*few, case(3, 200, 1.0, 4.0), case(3, 200, 0.01, -6.0), case(2, 4)]
@@ -647,4 +650,186 @@ decompose_kl = Exercise(
     ),
     results=("index_code", "total_correlation", "dimension_wise"),
     tolerance=2e-4,  # log-densities of 200 latents, filled into a float32 tensor, round by that much
+)
+
+
+# 6. log q(z) of a batch that stands for the whole set
+
+Weights = Callable[[int, int], Tensor]  # (pictures in the batch, in the set) → [i, j]
+
+
+def _uneven(own: Callable[[int, int], float], other: Callable[[int, int], float]) -> Weights:
+    """One weight for j = i, another for all others."""
+    return lambda n, size: torch.full((n, n), other(n, size), dtype=torch.float64).fill_diagonal_(own(n, size))
+
+
+def _even(weight: Callable[[int, int], float]) -> Weights:
+    return _uneven(weight, weight)
+
+
+def _one_of_all(n: int, size: int) -> float:
+    return 1 / size
+
+
+def _one_of_the_rest(n: int, size: int) -> float:
+    return (size - 1) / (size * (n - 1))
+
+
+_STANDING_IN = _uneven(_one_of_all, _one_of_the_rest)
+
+
+def _estimated(
+    weights: Weights = _STANDING_IN, each: Weights | None = None, q: Two = _log_normal, constant: float = _CONSTANT
+) -> Formula:
+    """Both estimates. each: other weights for the marginals."""
+    return Formula(
+        "z mean log_std size",
+        pairs=lambda z, mean, log_std: q(z[:, None] - mean, log_std) + constant,  # log q(z_ik|x_j), [i, j, k]
+        log_w=lambda pairs, size: weights(len(pairs), size).log(),
+        log_w_k=lambda pairs, size, log_w: each(len(pairs), size).log() if each else log_w,
+        joint=lambda pairs, log_w: (pairs.sum(-1) + log_w).logsumexp(1),
+        marginals=lambda pairs, log_w_k: (pairs + log_w_k[..., None]).logsumexp(1).sum(-1),
+        both=lambda joint, marginals: (joint, marginals),
+    )
+
+
+_ESTIMATES = _estimated()
+_estimate, _product = _other("joint", "pairs log_w", _ESTIMATES), _other("marginals", "pairs log_w", _ESTIMATES)
+_estimated_pairs = _other("pairs", "z mean log_std", _ESTIMATES)
+
+
+def _minibatch_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, latents: int, size: int, spread: float = 1.0, shift: float = 0.0) -> Arguments:
+        z, mean, log_std = _posteriors(generator, n, latents, spread, shift)
+        return z, mean, log_std, size
+
+    # Where the batch is the set both are exact; where n = latents, the wrong axis runs; 200 latents under- and overflow.
+    few = [case(5, 3, 40), case(3, 3, 1000), case(4, 2, 4), case(2, 3, 7), case(6, 1, 600), case(6, 2, 50, 20.0, -2.0)]
+    return [*few, case(3, 200, 50, 1.0, 4.0), case(3, 200, 50, 0.01, -6.0)]
+
+
+def _weights(*weights: Weights) -> list[Answer]:
+    """Other weights: in both results, and in one of them alone."""
+    return [f for w in weights for f in (_estimated(w), _estimated(w, _STANDING_IN), _estimated(each=w))]
+
+
+def _published(n: int, size: int) -> Tensor:
+    """Of stratified sampling, in the layout of public code: the own weight stands in column 0."""
+    others = n - 1
+    weights = torch.full((n, n), 1 / others, dtype=torch.float64)
+    weights.view(-1)[::n] = 1 / size
+    weights.view(-1)[1::n] = weights[others - 1, 0] = (size - others) / (size * others)
+    return weights
+
+
+def _published_mended(n: int, size: int) -> Tensor:
+    """The same with the own weight on the diagonal, and the smaller one for the next picture, or the last one."""
+    weights = torch.full((n, n), 1 / (n - 1), dtype=torch.float64).fill_diagonal_(1 / size)
+    weights[range(n), [(i + 1) % n for i in range(n)]] = (size - n + 1) / (size * (n - 1))
+    return weights
+
+
+minibatch_log_q = Exercise(
+    "minibatch_log_q",
+    _ESTIMATES,
+    _minibatch_cases,
+    wrong(
+        "your weights are 1 / (N B): they add up to 1 / N, so that the estimate of q(z) is N times too small",
+        *_weights(_even(lambda n, size: 1 / (n * size))),
+        "your weights are 1 / B: that is the q(z) of another data set, which is this batch alone",
+        *_weights(_even(lambda n, size: 1 / n)),
+        "your weights are 1 / N for all B pictures of the batch: the others stand for more than themselves, and the weights must add up to 1",
+        *_weights(_even(_one_of_all)),
+        "the weights are missing: this is the log of a sum of densities, and q(z) is their mean over N",
+        *_weights(_even(lambda n, size: 1)),
+        "you left out the own posterior, j = i: it is one of the N, and the largest at its own draw",
+        *_weights(
+            _uneven(lambda n, size: 0, _one_of_the_rest), _uneven(lambda n, size: 0, lambda n, size: 1 / (n - 1))
+        ),
+        "the own posterior is counted once too often: it has its 1 / N, and is not among those that stand for the rest",
+        *_weights(_uneven(lambda n, size: 1 / size + _one_of_the_rest(n, size), _one_of_the_rest)),
+        *_weights(_uneven(lambda n, size: 1 / size + (size - 1) / (size * n), lambda n, size: (size - 1) / (size * n))),
+        "you shared the rest's weight among B pictures: only B − 1 are others",
+        *_weights(_uneven(_one_of_all, lambda n, size: (size - 1) / (size * n))),
+        "after the own 1 / N, the others share (N − 1) / N: yours share 1, or nearly",
+        *_weights(_uneven(_one_of_all, lambda n, size: 1 / (n - 1)), _uneven(_one_of_all, lambda n, size: 1 / n)),
+        "the others stand for all N − 1 pictures that are not the own one, also for themselves: not for N − B",
+        *_weights(_uneven(_one_of_all, lambda n, size: max(size - n, 1e-9) / (size * (n - 1)))),
+        *_weights(_uneven(_one_of_all, lambda n, size: max(size - n, 1e-9) / (size * n))),
+        "each of the others has 1 / (N − 1) here: there are B − 1 of them, and they share (N − 1) / N",
+        *_weights(_uneven(_one_of_all, lambda n, size: 1 / (size - 1))),
+        "the own weight stands among logarithms as 1 / N: fill the diagonal before .log(), or with −log N",
+        _ESTIMATES.but(log_w=lambda pairs, size: _STANDING_IN(len(pairs), size).log().fill_diagonal_(1 / size)),
+        "the own posterior has too much weight: it is one of N pictures, not one of B",
+        *_weights(_uneven(lambda n, size: 1 / n, _one_of_the_rest), _uneven(lambda n, size: 1, _one_of_the_rest)),
+        "the two weights are exchanged: 1 / N belongs to the own posterior, on the diagonal",
+        *_weights(_uneven(_one_of_the_rest, _one_of_all)),
+        "the others count B / N or N / B here: each of the B − 1 stands for (N − 1) / (B − 1) pictures, of N",
+        *_weights(_uneven(_one_of_all, lambda n, size: n / size), _uneven(_one_of_all, lambda n, size: size / n)),
+        *_weights(_uneven(_one_of_all, lambda n, size: (size - 1) / (n - 1))),
+        "1 / N stands in column 0 here, as in much public code: view(-1)[::M + 1] with M = B − 1 is no diagonal",
+        *_weights(_published),
+        "in your weights one of the others has less than the rest: unbiased too, but here all others weigh the same",
+        *_weights(_published_mended),
+        "you added the weights themselves: among logarithms, a weight w is + log w",
+        _ESTIMATES.but(log_w=lambda pairs, size: _STANDING_IN(len(pairs), size)),
+        "you subtracted log w: a weight w is + log w",
+        _ESTIMATES.but(log_w=lambda pairs, size: -_STANDING_IN(len(pairs), size).log()),
+        "in q(z) the weights were added before the sum over the latents, so that each counts as often as there are latents",
+        *_estimate(lambda pairs, log_w: (pairs + log_w[..., None]).sum(-1).logsumexp(1)),
+        "for the marginals you summed over k before logsumexp, which gives q(z) again: first logsumexp over j, then sum over k",
+        *_product(lambda pairs, log_w: (pairs.sum(-1) + log_w).logsumexp(1)),
+        "for q(z) you took logsumexp of every coordinate, which gives the product of the marginals: first sum over k, then logsumexp over j",
+        *_estimate(lambda pairs, log_w: (pairs + log_w[..., None]).logsumexp(1).sum(-1)),
+        "the two results are exchanged: return log q(z) first",
+        _ESTIMATES.then(itemgetter(1, 0)),
+        "mean i met draw j: this is the table transposed, and every density stands where that of another pair belongs; give z the new axis, z[:, None]",
+        *_estimated_pairs(lambda z, mean, s: _log_normal(z - mean[:, None], s[:, None]) + _CONSTANT),
+        _ESTIMATES.but(
+            joint=lambda pairs, log_w: (pairs.sum(-1) + log_w).logsumexp(0),
+            marginals=lambda pairs, log_w: (pairs + log_w[..., None]).logsumexp(0).sum(-1),
+        ),
+        "σ of picture i met the mean of picture j: both belong to the posterior j",
+        *_estimated_pairs(lambda z, mean, s: _log_normal(z[:, None] - mean, s[:, None]) + _CONSTANT),
+        "every draw meets its own posterior only, log q(z_i|x_i): q(z_i) needs all pairs, [batch, batch, latents]",
+        *_other("both", "z mean log_std", _ESTIMATES)(
+            lambda z, mean, s: 2 * ((_log_normal(z - mean, s) + _CONSTANT).sum(-1),),
+        ),
+        "you took the mean of the logarithms: q(z) is a mean of densities, its logarithm logsumexp of log w + log q",
+        *_estimate(lambda pairs, log_w: (log_w.exp() * pairs.sum(-1)).sum(1)),
+        *_product(lambda pairs, log_w: (log_w.exp()[..., None] * pairs).sum(1).sum(-1)),
+        _ESTIMATES.but(
+            joint=lambda pairs, log_w: (log_w.exp() * pairs.sum(-1)).sum(1),
+            marginals=lambda pairs, log_w: (log_w.exp()[..., None] * pairs).sum(1).sum(-1),
+        ),
+        "exp under- or overflows with many latents: use logsumexp",
+        *_estimate(lambda pairs, log_w: (log_w.exp() * pairs.sum(-1).exp()).sum(1).log()),
+        _ESTIMATES.but(
+            joint=lambda pairs, log_w: (log_w.exp() * pairs.sum(-1).exp()).sum(1).log(),
+            marginals=lambda pairs, log_w: (log_w.exp()[..., None] * pairs.exp()).sum(1).log().sum(-1),
+        ),
+        "you averaged over the latents: log-densities of coordinates add up",
+        _ESTIMATES.but(
+            joint=lambda pairs, log_w: (pairs.mean(-1) + log_w).logsumexp(1),
+            marginals=lambda pairs, log_w: (pairs + log_w[..., None]).logsumexp(1).mean(-1),
+        ),
+        *_product(lambda pairs, log_w: (pairs + log_w[..., None]).logsumexp(1).mean(-1)),
+        "the marginals were not summed over the latents: return the logarithm of their product, [batch]",
+        *_product(lambda pairs, log_w: (pairs + log_w[..., None]).logsumexp(1)),
+        "these are means over the batch: return both for every draw, [batch]",
+        _ESTIMATES.then(lambda both: tuple(map(torch.mean, both))),
+        "the constant is missing or has the wrong sign: log q(z|x) has − ½ log 2π for each latent",
+        _estimated(constant=0),
+        _estimated(constant=-_CONSTANT),
+        "you used log_std as log σ²: it is log σ, so σ is exp(log_std)",
+        _ESTIMATES.given(log_std=lambda s: 0.5 * s),
+        _estimated(q=lambda d, s: -0.5 * d.square() / s.exp() - s),
+        _estimated(q=lambda d, s: -0.5 * (d / s.exp()).square() - 0.5 * s),
+        "you took the variance for the scale of a posterior: a normal takes its standard deviation exp(log_std)",
+        _ESTIMATES.given(log_std=lambda s: 2 * s),
+        "− log σ is missing in log q(z|x): the density of a normal is divided by σ",
+        _estimated(q=lambda d, s: -0.5 * (d / s.exp()).square()),
+    ),
+    results=("log q(z)", "product of marginals"),
+    tolerance=2e-4,  # as in decompose_kl
 )

@@ -1,4 +1,4 @@
-"""The sheet on likelihoods: one σ for all pixels, a probability for each grey level, bits per dimension, the β of a loss."""
+"""The sheet on likelihoods: one σ for all pixels, a probability for each grey level, bits per dimension, free bits, the β of a loss."""
 
 from __future__ import annotations
 
@@ -444,7 +444,110 @@ bits_per_dimension = Exercise(
 )
 
 
-# 4. the β of a loss
+# 4. free bits, for a batch
+
+_FREE = Formula(
+    "kl beta free",
+    rates=lambda kl: kl.mean(0),  # [latents]
+    counted=lambda rates, free: rates.clamp(min=free),
+    total=lambda counted: counted.sum(),
+    penalty=lambda total, beta: beta * total,
+)
+_rates, _counted_kl, _total = _FREE.instead("rates"), _FREE.instead("counted"), _FREE.instead("total")
+_penalty = _FREE.instead("penalty")
+
+
+def _free_bits_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, levels: list[float], beta: float, free: float) -> Arguments:
+        # Each latent has its level, and its pictures scatter around it: some above the threshold, some below.
+        scatter = 0.1 + 1.8 * uniform(generator, batch, len(levels))
+        mixed = (
+            torch.tensor(levels, dtype=torch.float64) * scatter / scatter.mean(0) * (1 + 0.01 * uniform(generator, 1))
+        )
+        return mixed.requires_grad_(), beta, free
+
+    cases = [case(5, [0.1, 0.4, 0.7, 1.5], 4.0, 0.5), case(4, [0.02, 0.3, 2.0, 0.2], 0.25, 0.1)]
+    cases += [case(1, [0.2, 3.0, 0.7], 1.5, 1.0), case(6, [1.2, 0.3], 10.0, 2.0), case(3, [0.1, 0.2, 0.3], 3.0, 0.0)]
+    return [*cases, case(3, [0.9, 40.0, 0.001, 2.2, 1.4, 0.6], 2.0, 1.0), case(7, [0.6], 3.0, 0.4)]
+
+
+free_bits = Exercise(
+    "free_bits",
+    _FREE,
+    _free_bits_cases,
+    wrong(
+        "you compared β times the KL with λ: λ is nats of the KL itself, so clamp first, then multiply by β",
+        _FREE.but(counted=lambda rates, beta, free: (beta * rates).clamp(min=free), penalty=lambda total: total),
+        "β multiplies only a part here: it multiplies the whole sum, what is counted for the latents below λ too",
+        _FREE.but(
+            counted=lambda rates, beta, free: rates.where(rates < free, beta * rates).clamp(min=free),
+            penalty=lambda total: total,
+        ),
+        _FREE.but(
+            counted=lambda rates, beta, free: torch.where(rates > free, beta * rates, free), penalty=lambda total: total
+        ),
+        _FREE.but(counted=lambda rates, beta, free: rates.clamp(min=beta * free), penalty=lambda total: total),
+        "you compared the sum over the latents with λ: every latent has its own λ, so that none may be closed for another",
+        *_total(lambda rates, free: rates.sum().clamp(min=free)),
+        *_total(lambda rates, free: rates.sum().clamp(min=free * len(rates))),
+        *_total(lambda rates, free: (rates.sum() - free).clamp(min=0)),
+        *_total(lambda rates, free: (rates.sum() - free * len(rates)).clamp(min=0)),
+        "you compared the mean over the latents with λ: every latent has its own λ",
+        *_total(lambda rates, free: rates.mean().clamp(min=free)),
+        "you compared the KL of each picture with λ: the batch's mean first, so that a latent may cost one picture nothing and another much",
+        *_rates(lambda kl, free: kl.clamp(min=free).mean(0)),
+        "this is one number for each picture, as in the lecture, where each picture is compared alone: compare the batch's mean, which gives one for all",
+        _FREE.but(rates=lambda kl: kl, total=lambda counted: counted.sum(1)),
+        "you summed over the batch: the mean over its pictures is compared with λ, and counted",
+        _FREE.but(rates=lambda kl: kl),
+        "you compared the KL of each picture, all latents together, with λ: the mean over the batch, for each latent, is compared",
+        *_total(lambda kl, free: kl.sum(1).clamp(min=free).mean()),
+        *_total(lambda kl, free: kl.sum(1).clamp(min=free * kl.shape[1]).mean()),
+        "you took the smaller of the two: max(λ, KL), clamp(min=λ), counts at least λ; the smaller one would press on the idle latents only",
+        *_counted_kl(lambda rates, free: rates.clamp(max=free)),
+        "this counts only what lies above λ: the same gradient, but max(λ, KL) is λ for a latent below it, and not less",
+        *_counted_kl(lambda rates, free: (rates - free).clamp(min=0)),
+        "latents below λ count 0 here: they count λ, or the loss would jump where a latent crosses it",
+        *_counted_kl(lambda rates, free: torch.where(rates > free, rates, 0)),
+        "latents above λ count 0 here, or λ: they count their KL",
+        *_counted_kl(lambda rates, free: torch.where(rates > free, 0, free)),
+        *_counted_kl(lambda rates, free: torch.where(rates > free, 0, rates)),
+        *_counted_kl(lambda rates, free: 0 * rates + free),
+        "λ was added to the KL: the larger of the two counts",
+        *_counted_kl(lambda rates, free: rates + free),
+        "the value is right, but a latent below λ still feels a gradient, and is pressed on to 0: where λ counts, no gradient reaches the KL",
+        *_counted_kl(lambda rates, free: rates + (rates.clamp(min=free) - rates).detach()),
+        "the value is right, but no gradient reaches the latents above λ: .detach(), .item() and torch.tensor cut it off",
+        *_counted_kl(lambda rates, free: rates.clamp(min=free).detach()),
+        *_counted_kl(lambda rates, free: rates.detach() + 0 * rates + (free - rates.detach()).clamp(min=0)),
+        "you averaged over the latents: the KL of a code is the sum over its latents",
+        *_total(lambda counted: counted.mean()),
+        "you summed over the batch before the clamp: λ is compared with the batch's mean",
+        *_rates(lambda kl: kl.sum(0)),
+        _FREE.but(rates=lambda kl: kl.sum(0), penalty=lambda total, beta, kl: beta * total / len(kl)),
+        "the mean runs over the latents, and the sum over the pictures: kl is [batch, latents], so the mean runs over axis 0",
+        *_rates(lambda kl: kl.mean(1)),
+        "you shared λ out among the latents: every latent has all of λ",
+        *_counted_kl(lambda rates, free: rates.clamp(min=free / len(rates))),
+        "you took λ for bits: the name is old, λ is in nats as the KL is",
+        *_counted_kl(
+            lambda rates, free: rates.clamp(min=free * log(2)), lambda rates, free: rates.clamp(min=free / log(2))
+        ),
+        "β is missing",
+        *_penalty(lambda total: total),
+        "β was applied twice, or divides: it multiplies the sum, once",
+        *_penalty(lambda total, beta: beta**2 * total, lambda total, beta: total / beta),
+        "this is β times the KL as it is: λ has no effect",
+        *_counted_kl(lambda rates: rates),
+        "these are numbers for each latent: add them up",
+        *_total(lambda counted: counted),
+        "the sign is flipped: a penalty is added to a loss, and is not negative",
+        _FREE.then(torch.neg),
+    ),
+)
+
+
+# 5. the β of a loss
 
 _FIT = Formula(
     "loss distortion rate",

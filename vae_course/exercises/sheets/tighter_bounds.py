@@ -1,4 +1,4 @@
-"""The sheet on tighter bounds: effective draws, the importance-weighted bound, its predicted gap, the variance of weights."""
+"""The sheet on tighter bounds: effective draws, the importance-weighted bound, its gap, the variance of weights, its gradients."""
 
 from __future__ import annotations
 
@@ -441,5 +441,115 @@ relative_variance = Exercise(
         ),
         "you averaged over the batch: return one number per example",
         _VARIANCE.then(torch.mean),
+    ),
+)
+
+
+# 5. one number with the bound for its value, and a gradient for θ and one for φ
+
+
+def _moved(term: Tensor) -> Tensor:
+    """0, with the gradient of the term."""
+    return term - term.detach()
+
+
+_DOUBLE = Formula(
+    "log_w_model log_w_path",
+    log_w=lambda log_w_model: log_w_model.detach(),
+    share=lambda log_w: log_w.softmax(0),  # w̃
+    value=lambda log_w: log_w.logsumexp(0) - log(len(log_w)),
+    theta=lambda share: share,  # the factor of ∇ log w for θ
+    phi=lambda share: share.square(),  # and that for φ
+    model=lambda theta, log_w_model: (theta * log_w_model).sum(0),
+    path=lambda phi, log_w_path: (phi * log_w_path).sum(0),
+    result=lambda value, model, path: value + _moved(model) + _moved(path),
+)
+_theta, _phi, _of_path = _DOUBLE.instead("theta"), _DOUBLE.instead("phi"), _DOUBLE.instead("path")
+_share, _result = _DOUBLE.instead("share"), _DOUBLE.instead("result")
+
+
+def _double_cases(generator: Generator) -> list[Arguments]:
+    apart = torch.tensor([0.0, -2000.0, 1500.0, 20.0], dtype=torch.float64)
+    shapes = (
+        (5, 3, 0),
+        (4, 4, 0),
+        (1, 3, 0),
+        (6, 2, -900),
+        (6, 2, 900),
+        (2, 1, 0),
+        (4, 3, apart[:3]),
+        (4, 2, apart[:, None]),
+    )
+    drawn = [normal(generator, k, batch, scale=1.5) + at for k, batch, at in shapes]
+    drawn.append(torch.full((4, 2), -3.0, dtype=torch.float64))
+    return [(log_w.clone().requires_grad_(), log_w.clone().requires_grad_()) for log_w in drawn]
+
+
+doubly_reparameterized = Exercise(
+    "doubly_reparameterized",
+    _DOUBLE,
+    _double_cases,
+    wrong(
+        "the path has the weights w̃: the noisy term was cut out, and its mean not put back, which takes w̃²",
+        *_phi(lambda share: share),
+        "the model's part has the weights w̃²: nothing was cut out of the gradient in θ, its weights are w̃",
+        *_theta(lambda share: share.square()),
+        "the two weights are exchanged: w̃ for θ, w̃² for the path of φ",
+        _DOUBLE.but(theta=lambda share: share.square(), phi=lambda share: share),
+        "the weights of the model's part were not detached: their own gradient comes on top",
+        *_theta(lambda log_w_model: log_w_model.softmax(0)),
+        "the weights of the path were not detached: their own gradient comes on top",
+        *_phi(lambda log_w_path: log_w_path.softmax(0).square()),
+        *_phi(lambda log_w_model: log_w_model.softmax(0).square()),
+        _DOUBLE.but(
+            theta=lambda log_w_model: log_w_model.softmax(0), phi=lambda log_w_path: log_w_path.softmax(0).square()
+        ),
+        _DOUBLE.but(
+            theta=lambda log_w_model: log_w_model.softmax(0), phi=lambda log_w_model: log_w_model.softmax(0).square()
+        ),
+        "the weights add up to 1 over the examples here: they do over the draws of one example, softmax(0)",
+        *_share(lambda log_w: log_w.softmax(1)),
+        "the weights add up to 1 over the whole batch here: they do over the draws of one example, softmax(0)",
+        *_share(lambda log_w: log_w.flatten().softmax(0).reshape(log_w.shape)),
+        "all draws count alike here: that is the gradient of the ELBO, not of 𝓛_k",
+        *_share(lambda log_w: torch.full_like(log_w, 1 / len(log_w))),
+        *_theta(lambda share: torch.full_like(share, 1 / len(share))),
+        "these are the weights w themselves, which overflow: w̃ = w / Σ w",
+        *_share(lambda log_w: log_w.exp()),
+        "you averaged over the draws: w̃ adds up to 1 already, so the terms are summed",
+        _DOUBLE.but(
+            model=lambda theta, log_w_model: (theta * log_w_model).mean(0),
+            path=lambda phi, log_w_path: (phi * log_w_path).mean(0),
+        ),
+        *_of_path(lambda phi, log_w_path: (phi * log_w_path).mean(0)),
+        "the squares were made to add up to 1: w̃² adds up to less, and that is right",
+        *_phi(lambda log_w: (2 * log_w).softmax(0), lambda share: share / share.square().sum(0).sqrt()),
+        "w̃ (1 − w̃) is what the cut term puts in: w̃ − w̃ (1 − w̃) = w̃² stays",
+        *_phi(lambda share: share * (1 - share)),
+        "the square is of the whole term, log w among it: only the weight is squared",
+        *_of_path(lambda share, log_w_path: (share * log_w_path).square().sum(0)),
+        "the square is of the sum: each weight is squared by itself",
+        *_of_path(lambda share, log_w_path: (share * log_w_path).sum(0).square()),
+        "the gradients are right, the value is not: it is the bound, log (1/k) Σ w; subtract each term's own value, t − t.detach()",
+        *_result(lambda model, path: model + path, lambda value, model, path: value + model + path),
+        *_result(lambda value, model, path: value + _moved(model) + path),
+        *_result(lambda value, model, path: value + model + _moved(path)),
+        "the value is the self-normalised average, which is no bound: it is log (1/k) Σ w",
+        *_result(lambda model, path: model + _moved(path)),
+        "log k is missing: the value is the log of the mean weight",
+        *_result(lambda log_w, model, path: log_w.logsumexp(0) + _moved(model) + _moved(path)),
+        "exp overflows or underflows on the way to the value: use logsumexp",
+        _DOUBLE.but(value=lambda log_w: log_w.exp().mean(0).log()),
+        "the value's own gradient, w̃, comes on top in θ: detach it, or leave the model's part to it",
+        _DOUBLE.but(log_w=lambda log_w_model: log_w_model, share=lambda log_w: log_w.detach().softmax(0)),
+        "the value's own gradient, w̃, comes on top in φ: compute it from log_w_model, or detach it",
+        _DOUBLE.but(log_w=lambda log_w_path: log_w_path, share=lambda log_w: log_w.detach().softmax(0)),
+        "no gradient reaches log_w_path: the path of φ is missing",
+        *_result(lambda value, model: value + _moved(model)),
+        "no gradient reaches log_w_model: the part of θ is missing",
+        *_result(lambda value, path: value + _moved(path)),
+        "the value is right, but no gradient reaches either argument: detach the weights alone, not what they weigh",
+        *_result(lambda value: value),
+        *_reduced(_DOUBLE),
     ),
 )
