@@ -44,7 +44,7 @@ run = start()
 # ## · Where should material go?
 #
 # A **cantilever** is clamped at its left edge and loaded at its right. Divide its rectangle into square elements, each with a
-# **density** $\rho_e \in [0, 1]$. Its stiffness is $E(\rho_e) = \rho_e^3$ times that of solid material (and a billionth more, so that none is 0). The
+# **density** $\rho_e \in [0, 1]$. Its modulus is $\rho_e^3$ times that of solid material (and a billionth more, so that none is 0). The
 # displacements $u$ under the forces $f$ follow from $K(\rho)\, u = f$. The **compliance** $c = f \cdot u$ is twice the work that the load does: small
 # is stiff.
 #
@@ -57,10 +57,13 @@ run = start()
 #
 # $$ c = 4 \left(\frac Lh\right)^3 + \frac{12 (1 + \nu)}{5} \frac Lh , $$
 #
-# bending and shear, $\nu = 0.3$ (Timoshenko). It is the better the more slender the beam.
+# bending and shear, $\nu = 0.3$ (Timoshenko). It leaves out what happens at the wall and under the load, so look at slender beams.
 
 # %% tags=["slide"]
+from vae_course.data import beams as beam_data
 from vae_course.data.finite_elements import Load, compliance, element_stiffness, optimise
+
+train, held_out = beam_data.split(beam_data.beams(), held_out=300)  # of those, below
 
 nu, lift = 0.3, Load(point=0.5, angle=90)
 sigmund = [1 / 2 - nu / 6, 1 / 8 + nu / 8, -1 / 4 - nu / 12, -1 / 8 + 3 * nu / 8,
@@ -80,25 +83,30 @@ claim("for a solid beam ten times as long as high the solver is within one per c
 # %% [markdown] tags=["slide"]
 # Now optimise. The package takes 20 steps on a grid of half as many elements a side, and 12 on the grid itself. Is that enough?
 #
-# <details><summary>Predict: how much stiffer is the best layout found than the same material spread evenly? And how much do a hundred more steps gain?</summary>
+# <details><summary>Predict: how much stiffer is the optimised layout than the same material spread evenly: as 40 per cent grey, or as a solid plate of 0.4 of the
+# thickness? And how much do a hundred more steps gain?</summary>
 #
-# About six times for this load. A hundred more steps gain a few per cent at most.
+# Six times as stiff as the grey, under the cube; a twentieth stiffer than the plate. Most of the art is in being black and white. A hundred more steps mostly
+# gain a per cent or two.
 # </details>
 
 # %%
-spread = compliance(np.full((24, 48), 0.4), lift)
-asked = [(0.4, 0.5, 90), (0.26, 0, 131), (0.3, 0.1, 97), (0.44, 0.5, 7), (0.52, 0.5, 131)]
-found = [optimise(volume, Load(*load)) for volume, *load in asked]
-longer = [optimise(volume, Load(*load), iterations=132) for volume, *load in asked]
+spread = compliance(np.full((24, 48), 0.4), lift)  # all elements grey
+plate = compliance(np.ones((24, 48)), lift) / 0.4  # solid, 0.4 of the thickness
+loads = [(0.4, 0.5, 90), (0.26, 0, 131), (0.3, 0.1, 97), (0.44, 0.5, 7), (0.52, 0.5, 131)]
+loads += [(float(v), float(p), float(a)) for v, p, a in held_out.parameters[:10]]
+found = [optimise(volume, Load(*load)) for volume, *load in loads]
+longer = [optimise(volume, Load(*load), iterations=132) for volume, *load in loads]
 gains = np.array([a.compliance / b.compliance - 1 for a, b in zip(found, longer, strict=True)])
-print(f"evenly spread {spread:.0f}, optimised {found[0].compliance:.0f}")
-print("a hundred more steps gain", ", ".join(f"{100 * gain:.1f} %" for gain in gains))
+print(f"grey {spread:.0f}, plate {plate:.1f}, optimised {found[0].compliance:.1f}")
+print("a hundred more steps gain", ", ".join(f"{100 * gain:.1f}" for gain in gains), "%")
 
 # %%
-claim("the best layout found is more than six times as stiff as the same material spread evenly",
-      spread > 6 * found[0].compliance, spread=spread, optimised=found[0].compliance)  # fmt: skip
-claim("for five loads, a hundred more steps gain something, but no more than five per cent",
-      bool((gains > 0).all() and (gains < 0.05).all()), gains=gains)  # fmt: skip
+claim("the optimised layout is more than six times as stiff as 40 per cent grey, but less than a tenth stiffer than a plate of as much material",
+      spread > 6 * found[0].compliance and 1 < plate / found[0].compliance < 1.1,
+      grey=spread, plate=plate, optimised=found[0].compliance)  # fmt: skip
+claim("for fifteen loads, a hundred more steps gain less than three per cent in the median, and less than ten at the most",
+      bool((gains > 0).all()) and np.median(gains) < 0.03 and gains.max() < 0.1, gains=gains)  # fmt: skip
 
 # %%
 from vae_course.notebook.widgets.layouts import draw_layout
@@ -108,14 +116,14 @@ draw_layout(axes[0], found[0].density, lift, f"12 fine steps: c = {found[0].comp
 draw_layout(axes[1], longer[0].density, lift, f"112 fine steps: c = {longer[0].compliance:.1f}")
 axes[2].plot(longer[0].history, color=figures.BLUE)
 axes[2].axvline(12, color=figures.VERMILION, linestyle="--", label="the package stops here")
-axes[2].set(title="Most is won early", xlabel="steps on the fine grid", yscale="log")
+axes[2].set(title="Most is won early", xlabel="steps on the fine grid", ylim=(90, None))
 axes[2].set_ylabel("compliance c")
 axes[2].legend()
 figure
 
 # %% [markdown]
 # *Figure: the layout after 12 steps on the fine grid, with grey rims, and after 112, nearly the same truss; and the compliance over
-# steps, which falls at once and then hardly.*
+# the steps that follow the 20 coarse ones: it falls at once and then hardly. The arrow is the load's opposite, which has the same compliance.*
 #
 # So the optimiser's layout is a good reference, not the best there is: it stops early, and the problem is not convex. A layout can be a little
 # stiffer than the reference.
@@ -126,9 +134,6 @@ figure
 # The package has optimised 1,500 layouts, for volume fractions from 0.25 to 0.55, load points along the right edge and angles from 0° to 180°.
 
 # %%
-from vae_course.data import beams as beam_data
-
-train, held_out = beam_data.split(beam_data.beams(), held_out=300)
 densities = lambda beams, i: beams.images[i, 0].double().numpy()  # [ny, nx]
 print(f"{train.name}: {len(train):,} to train on, {len(held_out)} held out, {train.shape}")
 stored = held_out.compliance[:20].double().numpy()
@@ -206,16 +211,17 @@ decoded = decode(test_codes)
 # %% [markdown] tags=["slide"]
 # ## · Are the reconstructions stiff?
 #
-# Nats do not say so: a hair crack costs the likelihood a few pixels, and the beam its load path. So ask the solver.
+# Do nats say so? A hair crack costs the likelihood a few pixels, and the beam its load path. So ask the solver, and compare.
 # For each layout, divide its compliance by that of the optimiser's layout **at equal volume and load**: the
 # *compliance ratio*. It is near 1 for the optimiser's own, and can be lower, as section [[#Where should]] warned.
 #
 # <details><summary>Predict: what ratio has a held-out layout after a mean over 3 × 3 pixels? And the training layout that looks most like it?</summary>
 #
-# The blur: about 1.13; grey is dear. The look-alike: about 1.01. A thousand layouts cover these loads densely.
+# The blur: 1.12; under the cube grey is dear. The look-alike: 1.02. Mostly there is a near one among the 1,200.
 # </details>
 
 # %% tags=["slide"]
+from scipy.stats import spearmanr
 from torch.nn.functional import avg_pool2d
 
 from vae_course.data.finite_elements import compliance_ratio
@@ -230,6 +236,8 @@ compared = {
     "blurred, 3 × 3": list(blurred[:, 0].double().numpy()),
     "nearest in training": [densities(train, i) for i in nearest],
 }
+
+# %% tags=["slide"]
 ratios = {}
 for name, part in compared.items():
     r = np.array([compliance_ratio(d, held_out.load(i)) for i, d in enumerate(part)])
@@ -239,11 +247,20 @@ for name, part in compared.items():
     )
     ratios[name] = r
 volume_error = float(np.abs(decoded.mean((1, 2)) - held_out.volume.numpy()).mean())  # of all
+with torch.no_grad():  # nats of each above its own floor, against its ratio
+    p = torch.from_numpy(decoded).clamp(1e-6, 1 - 1e-6)
+    x = held_out.images[:, 0].double()
+    distortion = (torch.xlogy(x, x / p) + torch.xlogy(1 - x, (1 - x) / (1 - p))).sum((1, 2))
+ranked = np.array([compliance_ratio(decoded[i], held_out.load(i)) for i in range(80)])
+follows = float(spearmanr(ranked, distortion[:80]).statistic)
+print(f"80 reconstructions: rank correlation of ratio and distortion {follows:.2f}")
 
 # %%
 middle = {name: float(np.median(values)) for name, values in ratios.items()}
 claim("half of the reconstructions are within a tenth of the optimiser's compliance",
       middle["reconstructed"] < 1.1, **middle)  # fmt: skip
+claim("how far pixels are off says something of the stiffness, not enough: a rank correlation between 0.3 and 0.85",
+      0.3 < follows < 0.85, correlation=follows)  # fmt: skip
 claim("half of the layouts that are blurred by 3 × 3 are a tenth off or more",
       middle["blurred, 3 × 3"] > 1.1, **middle)  # fmt: skip
 claim("the training layout that looks most like the held-out one is as stiff as the "
@@ -267,8 +284,8 @@ figure
 # *Figure: five held-out layouts with their loads above their reconstructions. Four are close copies; in the worst, a light truss whose upper bar
 # has faded in the middle, the ratio is far above 1.*
 #
-# So no model is needed to *copy* a beam of this family: half of the time, looking one up is as stiff, though its worst case is worse and its volume less exact. What a model may add are layouts that
-# are in no table, below.
+# So no model is needed to *copy* a beam of this family: looking one up is in the median a little stiffer. Its worst case is worse, and its volume less exact; the blur's worst case is
+# better than the model's. (The model sees one black and white drawing of the layout, the look-up the layout itself.) What a model may add are layouts that are in no table, below.
 
 # %% [markdown] tags=["slide"]
 # ## · What do the latents say?
@@ -311,32 +328,36 @@ for name, seen in {"the latents": from_latents, "ten components": from_component
     print(f"{name:15s}", ", ".join(f"{what} {float(r):.2f}" for what, r in zip(
         ["volume", "load point", "cos 2α", "sin 2α"], explained[name], strict=True)), "of the variance")  # fmt: skip
 off = float(axial_error(*from_latents[:, 2:].T, held_out.parameters[:, 2]).median())  # degrees
-print(f"half of the angles read are more than {off:.0f}° off")
+constant = torch.tensor([[1.0, 0.0]]).double().expand(len(from_latents), 2)
+guessed = float(axial_error(*constant.T, held_out.parameters[:, 2]).median())
+print(
+    f"half of the angles read are more than {off:.0f}° off; of a constant guess {guessed:.0f}°"
+)
 
 # %%
 claim("a linear map reads the volume off the latents, nine tenths of its variance, and "
       "four fifths of the load point's",
       explained["the latents"][0] > 0.9 and explained["the latents"][1] > 0.8, **explained)  # fmt: skip
-claim("it reads the angle badly: half of the angles are more than 6° and less than 25° off",
-      6 < off < 25, degrees=off)  # fmt: skip
+claim("it reads the angle roughly: half of the angles are more than 6° off; of a constant guess half are more than 35°",
+      6 < off < 25 < 35 < guessed, degrees=off, guessed=guessed)  # fmt: skip
 claim("ten principal components say as much of the volume, to five hundredths of its variance",
       abs(explained["the latents"][0] - explained["ten components"][0]) < 0.05, **explained)  # fmt: skip
 
 # %% [markdown]
-# The principal components do no worse, and often better at the angle. That a quantity can be read off linearly is nothing that a VAE alone offers.
+# The principal components are level for the volume, a little behind for the load point, level or ahead for the angle. That a quantity can be read off linearly is nothing that a VAE alone offers.
 # Now **exercise [[:angle_error]]** (an error between axes).
 
 # %% [markdown] tags=["slide"]
 # ### Along a direction
 #
-# Which way do codes *move* when the volume $v$ grows? Suppose $z = a\,v + \text{the rest}$, with a rest that does not vary with $v$.
+# Which way do codes *move* when the volume $v$ grows? Suppose $z = a\,v + \text{the rest}$, with a rest that is uncorrelated with $v$.
 # Then $\operatorname{Cov}(z, v) = a \operatorname{Var}(v)$, so
 #
 # $$ a = \frac{\operatorname{Cov}(z, v)}{\operatorname{Var}(v)} . $$
 #
 # <details><summary>Predict: move codes along a by what should add a tenth of the rectangle. Do layouts get it, and stay stiff? And if the load point is to move by two fifths of the edge?</summary>
 #
-# The volume comes, nearly all of it, and the layouts stay stiff. The load point is a matter of shape: moved that far, many layouts break.
+# Five sixths of the volume come, and the layouts stay stiff. The load point is a matter of shape: moved that far, many layouts break.
 # </details>
 
 # %% tags=["slide"]
@@ -351,7 +372,11 @@ def up(i: int, by: float) -> Load:
 
 
 low = [i for i in range(len(held_out)) if held_out.load(i).point <= 0.6][:N]  # room above
+
+# %% tags=["slide"]
 moved = {
+    "unmoved, load + 0.1": (decoded[low], 0.1),
+    "unmoved, load + 0.4": (decoded[low], 0.4),
     "volume + 0.1": (decode(test_codes[low] + 0.1 * moves[:, 0]), 0.0),
     "load point + 0.1": (decode(test_codes[low] + 0.1 * moves[:, 1]), 0.1),
     "load point + 0.4": (decode(test_codes[low] + 0.4 * moves[:, 1]), 0.4),
@@ -359,17 +384,22 @@ moved = {
 after = {}
 for name, (part, by) in moved.items():
     r = [compliance_ratio(d, up(i, by)) for i, d in zip(low, part, strict=True)]
-    print(f"{name:16s}: median ratio {np.median(r):7.2f}, worst of {N} {max(r):12.2f}")
+    print(f"{name:20s}: median ratio {np.median(r):10.4g}, worst of {N} {max(r):10.3g}")
     after[name] = float(np.median(r))
+
+reads = weights[:10] / weights[:10].norm(dim=0)  # of the linear map that reads
+along = (reads * moves / moves.norm(dim=0)).sum(0)  # cosines, [4]
+print(f"cosine of both directions: volume {along[0]:.2f}, load point {along[1]:.2f}")
 
 # %%
 claim("moved along the direction of the volume, layouts gain between three quarters and "
       "all of what was asked",
       0.075 < gain.mean() < 0.105, gain=gain.mean())  # fmt: skip
 claim("and half of them stay within a tenth of the optimiser", after["volume + 0.1"] < 1.1, **after)  # fmt: skip
-claim("moved by two fifths along the direction of the load point, half of them are more "
-      "than twice as compliant as the optimiser's",
-      after["load point + 0.4"] > 2 > 1.3 > after["load point + 0.1"], **after)  # fmt: skip
+claim("moved by a tenth along the direction of the load point, layouts are stiffer under the moved load than unmoved ones",
+      after["load point + 0.1"] < after["unmoved, load + 0.1"], **after)  # fmt: skip
+claim("moved by two fifths they are stiffer than unmoved, too, but half of them still more than twice as compliant as the optimiser's",
+      2 < after["load point + 0.4"] < after["unmoved, load + 0.4"], **after)  # fmt: skip
 
 # %% tags=["slide"]
 origin, at, its_load = test_codes[5], targets(held_out)[5], held_out.load(5)
@@ -383,14 +413,16 @@ for row, (name, values) in enumerate(wanted.items()):
         got = f", got {layout.mean():.2f}" if name == "volume" else ""
         draw_layout(axis, layout, load, f"{value:.2f}{got}, ratio {ratio:.2f}")
 heading = {"x": 0.01, "ha": "left", "fontsize": 16}
-figure.suptitle("Above: more volume. Below: another load point.", **heading)
+figure.suptitle("More volume stays stiff; another load point mostly does not", **heading)
 figure
 
 # %% [markdown]
 # *Figure: two rows of five layouts with the load that each is meant for. Above, bars grow thicker, and the ratio stays near 1. Below, the right end
-# should move up with the load; from 0.40 on it is a grey cloud with a hole where the load acts, and the ratio is far above 1.*
+# should move up with the load: at 0.40 the bar has stayed in the corner and the load acts on nothing; at 0.60 the end is a grey cloud; at 0.80 it has arrived, frayed.*
 #
-# One direction for all layouts is a first-order account. Volume is nearly linear in the codes; a place is not.
+# (The direction is not that of the weights that read: see their cosines. For the load point it was 0.53 with one seed, 0.85 with another.)
+#
+# One direction for all layouts is a first-order account. Reading a place off the codes linearly works, writing it does not.
 
 # %% [markdown] tags=["slide"]
 # ## · New layouts
@@ -444,19 +476,24 @@ layouts["PCA's mixture"] = made.clamp(0, 1).view(NEW, *train.shape[1:]).numpy()
 # %% tags=["slide"]
 from vae_course.evaluation.geometry import connected_share
 
-meant, ratio = {}, {}
-print("                 median ratio under the load of   in one   away from")
-print("                 the nearest      the best        piece    the nearest")
+meant, ratio, far = {}, {}, {}
+trained_black = (train.images.flatten(1) > 0.5).float()
+blurred_train = avg_pool2d(train.images[:NEW], 3, stride=1, padding=1, count_include_pad=False)
+pulled = torch.cdist((blurred_train.flatten(1) > 0.5).float(), trained_black, p=1)
+print(f"a blurred training layout is {float(pulled.min(1).values.median()) / 1152:.3f} away")
+print("                 median ratio under the load of  in one piece  pixels away from")
+print("                 the nearest      the best       0.5  0.45     the nearest")
 for name, z in latents.items():
     known, part = in_components if name == "PCA's mixture" else train_codes, layouts[name]
     meant[name] = [likely_loads(d, code, known) for d, code in zip(part, z, strict=True)]
     both = zip(part, meant[name], strict=True)
     ratio[name] = np.array([[compliance_ratio(d, load) for load in loads] for d, loads in both])
-    whole = np.mean([connected_share(d) > 0.99 for d in part])
-    flattened = torch.from_numpy(part).flatten(1).float()
-    away = torch.cdist(flattened, train.images.flatten(1), p=1).min(1).values.median() / 1152
+    whole = [np.mean([connected_share(d, level) > 0.99 for d in part]) for level in (0.5, 0.45)]
+    black = (torch.from_numpy(part).flatten(1) > 0.5).float()
+    far[name] = float(torch.cdist(black, trained_black, p=1).min(1).values.median()) / 1152
     of_nearest, of_best = np.median(ratio[name], 0)
-    print(f"{name:15s} {of_nearest:9.2f} {of_best:16.2f} {whole:15.0%} {away:11.3f}")
+    pieces = f"{whole[0]:8.0%} {whole[1]:4.0%}"
+    print(f"{name:15s} {of_nearest:9.2f} {of_best:16.2f} {pieces} {far[name]:14.3f}")
 
 # %%
 nearest_load = {name: float(np.median(r[:, 0])) for name, r in ratio.items()}
@@ -468,7 +505,9 @@ claim("layouts from the mixture are stiffer than those from the prior, by either
 claim("for the best of ten loads, half of those decoded halfway are within a tenth of the "
       "optimiser",
       best_load["halfway"] < 1.1, **best_load)  # fmt: skip
-claim("and they are stiffer than the averages of pixels, whose grey is dear, by either choice",
+claim("thresholded, layouts of the mixture are at least as far from the nearest training layout as held-out ones",
+      far["mixture"] > far["held out"], **far)  # fmt: skip
+claim("those halfway are stiffer than the averages of pixels, whose grey is dear, by either choice",
       stiffer("halfway", "pixels averaged"), **best_load)  # fmt: skip
 claim("the plain method, a mixture in ten principal components, is no match: its layouts "
       "are less stiff than the VAE's mixture, by either choice",
@@ -479,8 +518,10 @@ claim("the plain method, a mixture in ten principal components, is no match: its
 #
 # - The choice of the load flatters the prior most: its layouts gain far more from the best of ten than the others do. The order stays.
 # - No row is as stiff as the held-out layouts. But copies of them would be of no use: the mixture's are farther from the nearest training layout than
-#   held-out ones are, so they are new, at a tenth of the stiffness.
-# - Fewer of those halfway hang together than of the averages of pixels. A grey bar joins two pieces, and carries little.
+#   held-out ones are (black and white both, so that a blur does not count as distance): they are new, at the cost of about a tenth of the stiffness.
+# - Which share hangs together depends on the level at which a pixel counts as material: read both columns.
+#
+# These are thirty draws of one model. Ratios of broken layouts have no upper limit, so read medians.
 
 # %% tags=["slide"]
 figure, axes = figures.subplots(4, 5, figsize=(15, 8.8))
@@ -493,7 +534,7 @@ figure
 
 # %% [markdown]
 # *Figure: four rows of five layouts. From the prior one is broken, without material where its load acts, and its ratio beyond all bounds; the others are softened in places.
-# PCA's mixture gives grey clouds. Of the mixture's, three have frayed bars and ratios from 1.4 to 1.7, two are whole and near 1. Halfway all are near 1, two of them with a faint grey bar.*
+# PCA's mixture gives grey clouds and one plain truss. Of the mixture's, three have frayed bars and ratios from 1.4 to 1.7, two are whole and near 1 (the median of thirty is 1.08). Halfway all are near 1, two of them with a faint grey bar.*
 
 # %% [markdown] tags=["slide"]
 # ## · From one layout to another
@@ -557,7 +598,7 @@ figure
 # near 1. Below, the averages of pixels: both layouts in grey, one on the other, with a ratio of 1.45 in the middle. The walk shown is the one of thirty whose middle is the median.*
 #
 # Explore: move along the directions of volume and load point. The load is read off the latents by the linear map,
-# which reads the angle badly.
+# which reads the angle roughly.
 
 # %%
 from vae_course.notebook.widgets.layouts import beam_explorer
@@ -583,13 +624,13 @@ beam_explorer(as_pictures, test_codes[5], directions, load_of)
 # ## Remember
 #
 # - Hold a solver against theory before you measure anything with it, and say how far it has converged.
-# - Nats do not say whether a beam carries. Measure samples by what they are for.
-# - A blur costs a tenth of the stiffness; looking up the most similar training layout is mostly as good as reconstructing. Show the plain method beside your model.
+# - Pixels do not say enough about whether a beam carries. Measure samples by what they are for.
+# - Under the cube a blur costs a tenth of the stiffness; looking up the most similar training layout is mostly as good as reconstructing. Show the plain method beside your model.
 # - Cov(z, v) / Var(v) is the direction along which codes move with a quantity. Volume moves along it; a load point only a little way.
 # - It matters where z is drawn: a mixture fitted to the codes gives far stiffer layouts than the prior.
 #
 # **Exercises**: [[sheet]].
 #
 # **Sources**: Bendsøe & Sigmund (2003), *Topology optimization*, section 1.1 (SIMP). Sigmund (2001), *A 99 line topology optimization code written in Matlab*,
-# Struct. Multidisc. Optim. 21 (element matrix, compliance, optimality criteria). Andreassen, Clausen, Schevenels, Lazarov & Sigmund (2011), *Efficient topology optimization in MATLAB using 88
-# lines of code*, Struct. Multidisc. Optim. 43 (density filter). **Data**: the beams are made by this course.
+# Struct. Multidisc. Optim. 21, 120–127 (element matrix, compliance, optimality criteria). Andreassen, Clausen, Schevenels, Lazarov & Sigmund (2011), *Efficient topology optimization in MATLAB using 88
+# lines of code*, Struct. Multidisc. Optim. 43, 1–16 (density filter). **Data**: the beams are made by this course.
