@@ -605,7 +605,7 @@ claim(
     and neighbours["PCA, 32"] > neighbours["autoencoder, 32"], **neighbours,
 )  # fmt: skip
 claim(
-    "clusters, over five starts: no code puts seven in a hundred more into the right one than the pixels do",
+    "after this training, over five starts, no code puts seven in a hundred more into the right cluster than the pixels do",
     max(clusters.values()) < clusters["all pixels"] + 0.07, **clusters,
 )  # fmt: skip
 claim(
@@ -618,7 +618,8 @@ claim(
 
 # %% [markdown] tags=["slide"]
 # Reconstruction is not recognition: with 32 numbers the autoencoder reconstructs better than PCA, and its neighbours agree
-# less. And a silhouette belongs to its space: in few dimensions clusters come out tight, right or not.
+# less. And a silhouette belongs to its space: in few dimensions clusters come out tight, right or not. (Trained four times
+# as long, one seed, the code of eight numbers puts eight in a hundred more digits into the right cluster than the pixels do.)
 
 # %% [markdown] tags=["slide"]
 # ## · Can it invent digits?

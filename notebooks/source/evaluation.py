@@ -491,7 +491,9 @@ claim(
     **table,
 )
 claim(
-    "with a model of all of MNIST at least another eighth less", large < 7 / 8 * length, **table
+    "with a model of all of MNIST at least an eighth less than the lecture's after this training",
+    large < 7 / 8 * length,
+    **table,
 )
 
 # %% [markdown] tags=["slide"]

@@ -680,7 +680,7 @@ claim("the control with a mixture is nearer to digits than the VAE with its own 
 # has not. They do not give better pictures than a density fitted afterwards, be it only a mean and a σ for each number. (Digits sent through a model lie nearer than training digits do, since they
 # are compared with themselves.) Nor is the prior perfect: the average of all
 # $q(z|x)$, the **aggregate posterior** $\frac1N \sum_i q(z \mid x_i)$, comes near it without being equal, and a mixture
-# fitted to it helps the VAE too. Lecture [[vq_vae]] returns to that.
+# fitted to it helps the VAE too. Lecture [[priors_over_codes]] returns to that.
 
 # %%
 claim("a mixture fitted to its codes brings the VAE nearer as well", distance["VAE: mixture"] < distance["VAE: N(0, I)"],
