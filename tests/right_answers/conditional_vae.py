@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, kl_divergence
+from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from torch.nn.functional import cross_entropy, one_hot, silu
 
 
@@ -113,43 +113,40 @@ def posterior_by_filling(log_likelihood: Tensor, log_prior: Tensor) -> Tensor:
     return found
 
 
-def value_in_a_loop(log_likelihood: Tensor, y: Tensor) -> Tensor:
-    classes = log_likelihood.shape[1]
+def value_in_a_loop(log_likelihood: Tensor, log_prior: Tensor, y: Tensor) -> Tensor:
     values = torch.zeros(len(y))
     for i, label in enumerate(y):
-        values[i] = log_likelihood[i, label] - (torch.logsumexp(log_likelihood[i], 0) - log(classes))
+        values[i] = log_likelihood[i, label] - torch.logsumexp(log_likelihood[i] + log_prior, 0)
     return values
 
 
-def value_by_scipy(log_likelihood: Tensor, y: Tensor) -> Tensor:
+def value_by_scipy(log_likelihood: Tensor, log_prior: Tensor, y: Tensor) -> Tensor:
     table = log_likelihood.numpy()
-    evidence = scipy.special.logsumexp(table, axis=1, b=1 / table.shape[1])
+    evidence = scipy.special.logsumexp(table, axis=1, b=np.exp(log_prior.numpy()))
     return torch.from_numpy(table[np.arange(len(table)), y.numpy()] - evidence)
 
 
-def bound_in_loops(logits: Tensor, bounds: Tensor) -> Tensor:
-    classes = logits.shape[1]
-    totals = []
-    for i in range(len(logits)):
-        log_q = logits[i] - torch.logsumexp(logits[i], 0)
-        total = torch.zeros(())
-        for c in range(classes):
-            total = total + log_q[c].exp() * (bounds[i, c] + log(1 / classes) - log_q[c])
-        totals.append(total)
-    return torch.stack(totals)
+def elbo_in_loops(log_likelihood: Tensor, m: Tensor, s: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    bounds = []
+    for i in range(len(m)):
+        total = log_likelihood[i]
+        for j in range(m.shape[1]):
+            own, other = torch.exp(s[i, j]), torch.exp(b[i, j])
+            total = total - (torch.log(other / own) + (own**2 + (m[i, j] - a[i, j]) ** 2) / (2 * other**2) - 0.5)
+        bounds.append(total)
+    return torch.stack(bounds)
 
 
-def bound_by_distributions(logits: Tensor, bounds: Tensor) -> Tensor:
-    q = Categorical(logits=logits)
-    prior = Categorical(logits=torch.zeros_like(logits))
-    return (q.probs * bounds).sum(-1) - kl_divergence(q, prior)
+def elbo_by_distributions(log_likelihood: Tensor, m: Tensor, s: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    q, p = Independent(Normal(m, s.exp()), 1), Independent(Normal(a, b.exp()), 1)
+    return log_likelihood - kl_divergence(q, p)
 
 
-def bound_below_the_best(logits: Tensor, bounds: Tensor) -> Tensor:
-    """log p(x) of the bounds, less KL(q || softmax(bounds))."""
-    log_q, log_r = logits.log_softmax(1), bounds.log_softmax(1)
-    best = bounds.logsumexp(1) - log(bounds.shape[1])
-    return best - torch.einsum("ij,ij->i", log_q.exp(), log_q - log_r)
+def elbo_by_sums(log_likelihood: Tensor, m: Tensor, s: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Minus the cross-entropy, plus the entropy; the constants cancel."""
+    cross = 0.5 * (log(2 * math.pi) + 2 * b + (s.mul(2).exp() + (m - a).square()) / b.mul(2).exp())
+    entropy = 0.5 * (log(2 * math.pi) + 1) + s
+    return log_likelihood - (cross - entropy).sum(-1)
 
 
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
@@ -175,32 +172,25 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "label_value": [
         value_in_a_loop,
         value_by_scipy,
-        lambda log_likelihood, y: log(log_likelihood.shape[1]) - cross_entropy(log_likelihood, y, reduction="none"),
-        lambda log_likelihood, y: (
-            log_likelihood[torch.arange(len(y)), y] - log_likelihood.logsumexp(1) + log(log_likelihood.shape[1])
+        lambda log_likelihood, log_prior, y: (
+            -cross_entropy(log_likelihood + log_prior, y, reduction="none") - log_prior[y]
         ),
-        lambda log_likelihood, y: (
-            Categorical(logits=log_likelihood).log_prob(y)
-            - Categorical(logits=torch.zeros_like(log_likelihood)).log_prob(y)
+        lambda log_likelihood, log_prior, y: (
+            log_likelihood[torch.arange(len(y)), y] - (log_likelihood + log_prior).logsumexp(1)
         ),
-        lambda log_likelihood, y: (
-            torch.einsum("ij,ij->i", one_hot(y, log_likelihood.shape[1]).double(), log_likelihood.log_softmax(1))
-            + np.log(log_likelihood.shape[1])
+        lambda log_likelihood, log_prior, y: (
+            Categorical(logits=log_likelihood + log_prior).log_prob(y) - Categorical(logits=log_prior).log_prob(y)
+        ),
+        lambda log_likelihood, log_prior, y: (
+            ((log_likelihood + log_prior).log_softmax(1) - log_prior).gather(1, y[:, None]).squeeze(1)
         ),
     ],
-    "unlabelled_bound": [
-        bound_in_loops,
-        bound_by_distributions,
-        bound_below_the_best,
-        lambda logits, bounds: (
-            (logits.softmax(-1) * bounds).sum(-1) + Categorical(logits=logits).entropy() - log(logits.shape[-1])
-        ),
-        lambda logits, bounds: (
-            torch.einsum("bc,bc->b", logits.softmax(1), bounds - logits.log_softmax(1).detach())
-            - torch.tensor(float(bounds.shape[1])).log()
-        ),
-        lambda logits, bounds: (
-            (logits.softmax(-1) * (bounds - logits.softmax(-1).clamp(min=1e-30).log())).sum(-1) - log(bounds.shape[-1])
+    "elbo_given": [
+        elbo_in_loops,
+        elbo_by_distributions,
+        elbo_by_sums,
+        lambda log_likelihood, m, s, a, b: (
+            log_likelihood - 0.5 * (2 * (b - s) - 1 + (s.exp() ** 2 + (m - a) ** 2) / b.exp() ** 2).sum(1)
         ),
     ],
 }

@@ -13,11 +13,9 @@ import numpy as np
 import scipy.spatial
 import scipy.stats
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Categorical
-from torch.nn.functional import conv2d, embedding, mse_loss, one_hot, pad, unfold
-from torch.nn.utils.parametrize import register_parametrization
-from torch.nn.utils.prune import custom_from_mask
+from torch.nn.functional import mse_loss, one_hot
 
 
 def nearest_in_loops(z: Tensor, codebook: Tensor) -> Tensor:
@@ -94,151 +92,6 @@ def perplexity_of_mean_frequencies(codes: Tensor, size: int) -> Tensor:
     return torch.special.entr(p).sum().exp()
 
 
-class WithBuffer(nn.Module):
-    mask: Tensor
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding="same")
-        mask = torch.ones_like(self.conv.weight)
-        mask[:, :, kernel // 2, kernel // 2 + centre :] = 0
-        mask[:, :, kernel // 2 + 1 :] = 0
-        self.register_buffer("mask", mask)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.mask * self.conv.weight, self.conv.bias, padding="same")
-
-
-class OfConv2d(nn.Conv2d):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__(channels_in, channels_out, kernel, padding=(kernel // 2, kernel // 2))
-        places = torch.arange(kernel**2).view(kernel, kernel)
-        self.hidden = places >= kernel**2 // 2 + centre
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.weight.masked_fill(self.hidden, 0.0), self.bias)
-
-
-class ShiftedSums(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__()
-        self.kernel, self.centre = kernel, centre
-        self.bias = nn.Parameter(torch.zeros(channels_out, 1, 1))
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        half = self.kernel // 2
-        padded = pad(x, (half, half, half, half))
-        total: Any = 0
-        for place in range(self.kernel**2 // 2 + self.centre):
-            i, j = divmod(place, self.kernel)
-            shifted = padded[:, :, i : i + height, j : j + width]
-            total = total + torch.einsum("oc,bchw->bohw", self.weight[:, :, i, j], shifted)
-        return total + self.bias
-
-
-class RowsAboveAndOwnRow(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__()
-        self.middle, self.seen = kernel // 2, kernel // 2 + centre
-        self.whole = nn.Conv2d(channels_in, channels_out, kernel)
-
-    def forward(self, x: Tensor) -> Tensor:
-        m, weight = self.middle, self.whole.weight
-        above = conv2d(pad(x, (m, m, m, 0))[:, :, :-1], weight[:, :, :m], self.whole.bias)
-        left = conv2d(pad(x, (m, 0, 0, 0)), weight[:, :, m : m + 1, : self.seen])
-        return above + left[..., : x.shape[-1]]
-
-
-class ByUnfolding(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(channels_out))
-        mask = np.zeros((kernel, kernel), dtype=np.float32)
-        mask[: kernel // 2] = 1
-        mask[kernel // 2, : kernel // 2 + int(centre)] = 1
-        self.mask = nn.Parameter(torch.from_numpy(mask), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        kernel = self.weight.shape[-1]
-        columns = unfold(x, kernel, padding=kernel // 2)
-        made = (self.weight * self.mask).flatten(1) @ columns + self.bias[:, None]
-        return made.unflatten(-1, x.shape[2:])
-
-
-class Pruned(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__()
-        mask = torch.zeros(channels_out, channels_in, kernel, kernel)
-        for i in range(kernel):
-            for j in range(kernel):
-                if i < kernel // 2 or (i == kernel // 2 and j < kernel // 2 + centre):
-                    mask[:, :, i, j] = 1
-        self.conv = custom_from_mask(nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2), "weight", mask)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
-class Past(nn.Module):
-    def __init__(self, kernel: int, centre: bool) -> None:
-        super().__init__()
-        self.seen = kernel**2 // 2 + centre
-
-    def forward(self, weight: Tensor) -> Tensor:
-        flat = weight.flatten(2)
-        return torch.cat([flat[..., : self.seen], torch.zeros_like(flat[..., self.seen :])], -1).view_as(weight)
-
-
-class Parametrized(nn.Sequential):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        layer = nn.Conv2d(channels_in, channels_out, kernel)
-        register_parametrization(layer, "weight", Past(kernel, centre))
-        super().__init__(nn.ZeroPad2d(kernel // 2), layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        padding, layer = self
-        made: Tensor = layer(padding(x))
-        return made
-
-
-class StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, z: Tensor, codebook: Tensor) -> Tensor:
-        return codebook[nearest_by_cdist(z, codebook)].movedim(-1, 1)
-
-    @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        return slopes[0], None
-
-
-def quantise_flat(z: Tensor, codebook: Tensor) -> Tensor:
-    flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-    hot = one_hot(torch.cdist(flat, codebook).argmin(1), len(codebook)).to(z.dtype)
-    chosen = (hot @ codebook).reshape(z.shape[0], z.shape[2], z.shape[3], z.shape[1]).permute(0, 3, 1, 2)
-    return z + (chosen - z).detach()
-
-
-def quantise_without_grad(z: Tensor, codebook: Tensor) -> Tensor:
-    with torch.no_grad():
-        step = embedding(nearest_by_expansion(z, codebook), codebook).permute(0, 3, 1, 2) - z
-    return z + step
-
-
-def quantise_the_other_way(z: Tensor, codebook: Tensor) -> Tensor:
-    e = codebook.detach()[nearest_in_loops(z, codebook)]
-    return torch.einsum("nhwd->ndhw", e) + z - z.detach()
-
-
-def quantise_in_single(z: Tensor, codebook: Tensor) -> Tensor:
-    chosen = torch.zeros(z.shape)
-    for n, one in enumerate(nearest_by_inner_product(z, codebook)):
-        chosen[n] = codebook[one].permute(2, 0, 1)
-    return z + (chosen - z).detach()
-
-
 def terms_by_loss(z: Tensor, nearest: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     codebook = mse_loss(nearest, z.detach(), reduction="none").sum((1, 2, 3))
     commitment = mse_loss(z, nearest.detach(), reduction="none").sum((1, 2, 3))
@@ -312,6 +165,69 @@ def ema_with_mended_rows(
     return counts.detach(), sums, codebook
 
 
+def step_by_functions(z: Tensor, counts: Tensor, sums: Tensor, decay: float, training: bool) -> tuple[Tensor, ...]:
+    book = sums / counts.unsqueeze(1)
+    codes = ((z[:, None] - book) ** 2).sum(-1).argmin(-1)
+    quantised = z + (book[codes] - z).detach()
+    if not training:
+        return codes, quantised, counts, sums
+    hot = one_hot(codes, len(counts)).to(z.dtype)
+    with torch.no_grad():
+        counts = decay * counts + (1 - decay) * hot.sum(0)
+        sums = decay * sums + (1 - decay) * hot.T @ z
+    return codes, quantised, counts, sums
+
+
+def step_with_copies(z: Tensor, counts: Tensor, sums: Tensor, decay: float, training: bool) -> tuple[Tensor, ...]:
+    counts, sums = counts.clone(), sums.clone()
+    codes = torch.cdist(z.detach(), sums / counts[:, None]).min(1).indices
+    e = (sums / counts[:, None])[codes].detach()
+    if training:
+        counts.mul_(decay).scatter_add_(0, codes, torch.full_like(z[:, 0], 1 - decay).detach())
+        sums.mul_(decay).index_add_(0, codes, z.detach(), alpha=1 - decay)
+    return codes, e + (z - z.detach()), counts, sums
+
+
+def step_in_loops(z: Tensor, counts: Tensor, sums: Tensor, decay: float, training: bool) -> list[Tensor]:
+    book = [m / n for m, n in zip(sums, counts, strict=True)]
+    codes = torch.tensor([min(range(len(book)), key=lambda k: float((row - book[k]).norm())) for row in z.detach()])
+    e = torch.stack([book[k] for k in codes.tolist()])
+    n, m = counts, sums
+    if training:
+        n = torch.stack([decay * counts[k] + (1 - decay) * (codes == k).sum() for k in range(len(book))])
+        m = torch.stack([decay * sums[k] + (1 - decay) * z.detach()[codes == k].sum(0) for k in range(len(book))])
+    return [codes, z + (e - z).detach(), n, m]
+
+
+def residual_in_a_loop(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    codes = torch.zeros(len(z), len(codebooks), dtype=torch.long)
+    total = torch.zeros_like(z)
+    for r in range(len(codebooks)):
+        codes[:, r] = torch.cdist(z.detach() - total, codebooks[r]).argmin(1)
+        total = total + codebooks[r][codes[:, r]]
+    return codes, z + (total - z).detach()
+
+
+def residual_by_recursion(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    first, *others = codebooks
+    with torch.no_grad():
+        k = (z[:, None] - first).square().sum(-1).argmin(-1)
+        codes, vectors = k[:, None], first[k]
+        if others:
+            more, rest = residual_by_recursion(z - vectors, torch.stack(others))
+            codes, vectors = torch.cat([codes, more], 1), vectors + rest
+    return codes, vectors + z - z.detach()
+
+
+def residual_in_place(z: Tensor, codebooks: Tensor) -> list[Tensor]:
+    left, found = z.detach().clone(), []
+    for book in codebooks:
+        k = scipy.spatial.KDTree(book.numpy()).query(left.numpy())[1]
+        found.append(torch.as_tensor(k))
+        left -= book[found[-1]]
+    return [torch.stack(found, -1), z + (z.detach() - left - z).detach()]
+
+
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
     "nearest_code": [
         nearest_in_loops,
@@ -333,25 +249,6 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         lambda codes, size: Categorical(probs=torch.bincount(codes.view(-1), minlength=size).double()).perplexity(),
         lambda codes, size: 2 ** Categorical(torch.bincount(codes.flatten()).double()).entropy().div(log(2)),
     ],
-    "CausalConvolution": [
-        WithBuffer,
-        OfConv2d,
-        ShiftedSums,
-        RowsAboveAndOwnRow,
-        ByUnfolding,
-        Pruned,
-        Parametrized,
-    ],
-    "quantise": [
-        quantise_flat,
-        quantise_without_grad,
-        quantise_the_other_way,
-        quantise_in_single,
-        lambda z, codebook: StraightThrough.apply(z, codebook),
-        lambda z, codebook: (
-            z + (nn.Embedding.from_pretrained(codebook)(nearest_by_cdist(z, codebook)).movedim(3, 1) - z).data
-        ),
-    ],
     "vq_terms": [
         terms_by_loss,
         terms_one_by_one,
@@ -363,4 +260,6 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         ),
     ],
     "ema_update": [ema_in_loops, ema_by_index, ema_by_one_hot, ema_by_numpy, ema_with_mended_rows],
+    "vq_step": [step_by_functions, step_with_copies, step_in_loops],
+    "residual_codes": [residual_in_a_loop, residual_by_recursion, residual_in_place],
 }

@@ -91,6 +91,10 @@ def _positive(temperature: float, like: Tensor) -> Tensor:
 
 @register_kl(RelaxedOneHotCategorical, OneHotCategorical)  # type: ignore[untyped-decorator]
 def _kl_relaxed(q: RelaxedOneHotCategorical, p: OneHotCategorical) -> Tensor:
+    return _kl_of_choices(q, p)
+
+
+def _kl_of_choices(q: RelaxedOneHotCategorical, p: OneHotCategorical) -> Tensor:
     """The KL divergence of the categoricals that q relaxes and p: not that of q's density, so no bound follows."""
     return kl_divergence(OneHotCategorical(logits=q.logits), p)
 

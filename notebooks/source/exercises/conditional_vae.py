@@ -17,7 +17,7 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:ConditionalDecoder]], [[:class_posterior]] and [[:unlabelled_bound]] follow its gradients: compute in torch there
+# The checks call your function with tensors in float64, and in [[:ConditionalDecoder]], [[:class_posterior]] and [[:elbo_given]] follow its gradients: compute in torch there
 # throughout. Every result is a torch tensor. `torch.zeros(n)` is float32; with `dtype=x.dtype` it has the number type of `x`.
 #
 # Work in `my-sheets/`, where nothing overwrites your copy. In a terminal, `make check NB=[[this]]` checks all exercises at once.
@@ -272,29 +272,29 @@ figure
 # %% [markdown]
 # ## · What is the label worth? ••
 #
-# *15 minutes.* How much more probable does its label make a picture? With uniform $p(y)$, in nats,
+# *15 minutes.* How much more probable does its label make a picture? In the lecture all labels were equally likely. Let
+# them have any $p(y)$: in nats,
 #
-# $$ \log p(x \mid y) - \log \frac{1}{\text{classes}} \sum_{y'} p(x \mid y') = \log p(y \mid x) - \log p(y) . $$
+# $$ \log p(x \mid y) - \log \sum_{y'} p(x \mid y') \, p(y') = \log p(y \mid x) - \log p(y) . $$
 #
-# No value exceeds $\log(\text{classes})$, since $p(y \mid x) \le 1$. If the model is true, the mean over the data is the mutual
-# information of picture and label (Cover & Thomas, *Elements of Information Theory*, section 2.3).
+# No value exceeds $-\log p(y)$, since $p(y \mid x) \le 1$: a frequent label tells little, a rare one may tell much. If the model is true, the
+# mean over the data is the mutual information of picture and label (Cover & Thomas, *Elements of Information Theory*, section 2.3).
 #
-# `log_likelihood`: `[batch, classes]`, $\log p(x|y)$ under every label; `y`: int64 `[batch]`, the true ones → `[batch]`, in nats.
-# classes is the size of the last axis, which need not be ten. Log-likelihoods may lie near ±1,000.
+# `log_likelihood`: `[batch, classes]`, $\log p(x|y)$ under every label; `log_prior`: `[classes]`, $\log p(y)$; `y`: int64 `[batch]`, the
+# true ones → `[batch]`, in nats. Log-likelihoods may lie near ±1,000.
 #
 # <details><summary>Hint 1</summary>One number of each row is log p(x|y); the other term needs the whole row.</details>
 # <details><summary>Hint 2</summary><code>log_likelihood[torch.arange(len(y)), y]</code> picks one number from each row. The
 # logarithm of a sum of exponentials is <code>logsumexp</code>.</details>
-# <details><summary>Hint 3</summary><code>log_likelihood.logsumexp(-1)</code> lacks the factor 1/classes: subtract log classes from
-# it, where classes is <code>log_likelihood.shape[-1]</code>. So it comes back with a plus.</details>
+# <details><summary>Hint 3</summary>A weight p(y') inside the sum is log p(y') inside the exponential:
+# <code>(log_likelihood + log_prior).logsumexp(-1)</code>.</details>
 
 
 # %%
-def label_value(log_likelihood: Tensor, y: Tensor) -> Tensor:
+def label_value(log_likelihood: Tensor, log_prior: Tensor, y: Tensor) -> Tensor:
     ### BEGIN SOLUTION
     with_label = log_likelihood[torch.arange(len(y)), y]
-    without = log_likelihood.logsumexp(dim=-1) - log(log_likelihood.shape[-1])
-    return with_label - without
+    return with_label - (log_likelihood + log_prior).logsumexp(dim=-1)
     ### END SOLUTION
 
 
@@ -307,6 +307,7 @@ check(sheet.label_value, label_value)
 # radius from 0, where all classes are one, to log 10, where the point alone tells the class.
 
 # %%
+equal = torch.full((classes,), -log(classes), dtype=torch.float64)  # log p(y)
 label = torch.randint(classes, (4000,))
 angle = 2 * pi * torch.arange(classes, dtype=torch.float64) / classes
 circle = torch.stack([angle.cos(), angle.sin()], dim=-1)  # [classes, 2]
@@ -316,7 +317,7 @@ noise = torch.randn(len(label), 2, dtype=torch.float64)
 def values(radius: float) -> Tensor:
     points = radius * circle[label] + noise
     squares = (points[:, None] - radius * circle).square().sum(-1)  # [batch, classes]
-    return label_value(-0.5 * squares - log(2 * pi), label)
+    return label_value(-0.5 * squares - log(2 * pi), equal, label)
 
 
 radii = torch.linspace(0, 10, 21).tolist()
@@ -350,91 +351,91 @@ figure
 # a few such pictures pull the mean far below the median.
 
 # %%
-worth = label_value(log_likelihood, y)
+worth = label_value(log_likelihood, equal, y)
 print(
     f"mean {float(worth.mean()):.2f}, median {float(worth.median()):.2f}, "
     f"least {float(worth.min()):.1f} nats; at most log 10 = {log(10):.2f}"
 )
 
 # %% [markdown]
-# ## · Learning without a label •••
+# ## · A conditional prior in the bound •••
 #
-# *25 minutes.* Most pictures come without a label. Then the label is one more latent, with an approximate posterior
-# $q_\phi(y \mid x)$, and if $\mathcal L(x, y)$ bounds $\log p(x \mid y)$ from below, then
+# *25 minutes.* In the lecture z did not depend on y beforehand. It may: Sohn et al. give the prior a network of its own, $p(z|y) = N(a(y), \operatorname{diag} b(y)^2)$. Then
 #
-# $$ \log p(x) \;\ge\; \sum_y q_\phi(y \mid x) \bigl[ \mathcal L(x, y) + \log p(y) - \log q_\phi(y \mid x) \bigr] $$
+# $$ \log p(x|y) \;\ge\; E_q[\log p(x|z, y)] - D_{KL}\big( N(m, \operatorname{diag} s^2) \,\|\, N(a, \operatorname{diag} b^2) \big), \qquad q(z|x, y) = N(m, \operatorname{diag} s^2), $$
 #
-# (Kingma, Rezende, Mohamed & Welling, arXiv:1406.5298, equation 7; their $-\mathcal L$ contains $\log p(y)$ already).
-# Take $p(y) = 1 / \text{classes}$, where classes is the size of the last axis.
+# and of two normals, coordinate by coordinate, with the expectations over q (start from $E_q[\log q - \log p]$),
 #
-# `logits`: `[batch, classes]`, of $q_\phi(y|x)$, not normalised; `bounds`: `[batch, classes]`, $\mathcal L(x, y)$ → `[batch]`, in
-# nats, with gradients to both. Logits of ±1,000 must give finite values and gradients.
+# $$ D_{KL} = \sum_j \Big[ \log \frac{b_j}{s_j} + \frac{s_j^2 + (m_j - a_j)^2}{2 \, b_j^2} - \frac12 \Big] . $$
 #
-# <details><summary>Hint 1</summary>You need q and log q. What is 0 · log 0, and what does the computer make of it?</details>
-# <details><summary>Hint 2</summary>Take log q by <code>log_softmax</code>: at −2,000 it is finite, and exp of it is 0. All three terms
-# in the brackets stand inside the mean over q.</details>
-# <details><summary>Hint 3</summary><code>log_q.exp() * (bounds - log(bounds.shape[-1]) - log_q)</code>, summed over the
-# classes.</details>
+# `log_likelihood`: `[batch]`, $\log p(x|z, y)$ at a draw of z; `mean` and `log_std`: `[batch, latent]`, $m$ and $\log s$;
+# `prior_mean` and `prior_log_std`: `[batch, latent]`, $a$ and $\log b$ → `[batch]`, nats, with gradients to all five. Write the KL out.
+#
+# <details><summary>Hint 1</summary>What must the KL be where q is the prior? It tells you whether a term is missing.</details>
+# <details><summary>Hint 2</summary>The variance is exp(2 log σ). A ratio of two variances is the exp of a difference.</details>
+# <details><summary>Hint 3</summary><code>prior_log_std - log_std</code>, plus half of
+# <code>(2 * (log_std - prior_log_std)).exp() + (mean - prior_mean) ** 2 * (-2 * prior_log_std).exp() - 1</code>, summed over the last axis.</details>
 
 
 # %%
-def unlabelled_bound(logits: Tensor, bounds: Tensor) -> Tensor:
+def elbo_given(
+    log_likelihood: Tensor,
+    mean: Tensor,
+    log_std: Tensor,
+    prior_mean: Tensor,
+    prior_log_std: Tensor,
+) -> Tensor:
     ### BEGIN SOLUTION
-    log_q = logits.log_softmax(dim=-1)
-    log_p = -log(bounds.shape[-1])
-    return (log_q.exp() * (bounds + log_p - log_q)).sum(dim=-1)
+    ratio = (2 * (log_std - prior_log_std)).exp()
+    squares = (mean - prior_mean).square() * (-2 * prior_log_std).exp()
+    kl = prior_log_std - log_std + (ratio + squares - 1) / 2
+    return log_likelihood - kl.sum(-1)
     ### END SOLUTION
 
 
 # %%
-check(sheet.unlabelled_bound, unlabelled_bound)
+check(sheet.elbo_given, elbo_given)
 
 # %% [markdown]
-# Which $q$ is best? Let $r = \operatorname{softmax}(\mathcal L(x, \cdot))$, so that
-# $\mathcal L(x, y) = \log r(y) + \log \sum_{y'} e^{\mathcal L(x, y')}$. Put this into the bound: the last term does not depend on
-# $y$, and what remains is
-#
-# $$ \log \frac{1}{\text{classes}} \sum_y e^{\mathcal L(x, y)} \; - \; D_{KL}\bigl( q_\phi(y \mid x) \,\|\, r \bigr) . $$
-#
-# So the bound is largest at $q = r$, and there it is the first term. You should see both: on the left, with logits $t$ times the
-# bounds, the peak stands at $t = 1$ and reaches the line; on the right, many other $q$ lie below it by exactly their KL divergence.
+# What is such a prior good for? Take a decoder that is **not** told the class: all that y says must go through z. Two models with the same parts are trained on x that lie on a
+# line, ten classes at ten places: once with $p(z|y) = N(0, 1)$, once with a mean for every class, a table of ten numbers that is learnt with the rest. You
+# should see a higher bound with the learnt prior: with N(0, 1) knowing the class does not help at all, and z pays for it.
 
 # %%
-bounds = torch.tensor([-92.0, -90.0, -90.5, -94.0], dtype=torch.float64)  # made up
-best = float(bounds.logsumexp(0)) - log(len(bounds))
-scales = torch.linspace(-0.5, 4, 91, dtype=torch.float64)
-along = unlabelled_bound(scales[:, None] * bounds, bounds.expand(len(scales), -1))
-logits = 1.5 * torch.randn(300, len(bounds), dtype=torch.float64)
-drawn = unlabelled_bound(logits, bounds.expand(300, -1))
-log_q, log_r = logits.log_softmax(-1), bounds.log_softmax(-1)
-divergence = (log_q.exp() * (log_q - log_r)).sum(-1)
+places = torch.linspace(-3, 3, classes)
 
-figure, (left, right) = figures.subplots(1, 2, figsize=(13, 4.5))
-left.plot(scales, along, color=figures.BLUE, label="your bound")
-left.plot(1, best, "o", markersize=12, color=figures.GREEN, label="q = softmax(bounds)")
-left.axhline(best, color=figures.VERMILION, linestyle="--", label="log mean exp(bounds)")
-right.plot(divergence, drawn, "o", markersize=5, color=figures.BLUE, label="some q(y|x)")
-right.axline((0, best), slope=-1, color=figures.BLACK, linewidth=1, label="slope −1")
-right.plot(0, best, "o", markersize=12, color=figures.GREEN, label="q = softmax(bounds)")
-left.set(
-    title="No factor does better than t = 1",
-    xlabel="factor t on the bounds",
-    ylabel="bound on log p(x), nats",
-)
-right.set(
-    title="What a q loses is its KL divergence",
-    xlabel="D_KL(q || softmax(bounds)), nats",
-    ylabel="bound on log p(x), nats",
-)
-for axis in (left, right):
-    axis.legend()
+
+def toy(learnt: bool) -> list[float]:  # the bound on log p(x|y), every fifth of 400 steps
+    torch.manual_seed(run.seed)
+    q_net, p_net = nn.Linear(1 + classes, 2), nn.Linear(1, 1)
+    table = nn.Parameter(torch.zeros(classes, 2))  # prior mean and log σ of each class
+    owned = [*q_net.parameters(), *p_net.parameters(), *([table] if learnt else [])]
+    adam, bounds = torch.optim.Adam(owned, lr=0.03), []
+    for step in range(400):
+        y = torch.randint(classes, (256,))
+        x = places[y, None] + 0.3 * torch.randn(256, 1)
+        of_q = q_net(torch.cat([x, nn.functional.one_hot(y, classes)], 1))
+        mean, log_std = of_q.chunk(2, 1)
+        z = mean + log_std.exp() * torch.randn_like(mean)
+        log_likelihood = diagonal_normal(p_net(z), torch.full((1,), 0.3)).log_prob(x)
+        value = elbo_given(log_likelihood, mean, log_std, *table[y].chunk(2, 1))
+        adam.zero_grad()
+        (-value.mean()).backward()
+        adam.step()
+        bounds += [float(value.mean().detach())] if step % 5 == 0 else []
+    return bounds
+
+
+figure, (axes,) = figures.subplots(1, 1, figsize=(8, 4.5))
+for name, learnt in (("p(z|y) learnt", True), ("p(z|y) = N(0, 1)", False)):
+    axes.plot(range(0, 400, 5), toy(learnt), label=name)
+axes.set(title="A prior that knows the class saves nats", xlabel="step", ylim=(-6, 0))
+axes.set(ylabel="bound on log p(x|y), nats")
+axes.legend()
 figure
 
 # %% [markdown]
-# *Figure: left, the bound against t: it rises steeply to its peak at t = 1, where it touches a dashed line, and falls slowly
-# after it. Right, the bound of 300 drawn q against their KL divergence: all lie on one line that falls with slope −1.*
-
-# %% [markdown]
-# **Think on.** Equation 7 costs one pass through the decoder for each class. Pictures without a label teach $q_\phi(y \mid x)$ to
-# agree with the model; what, then, ties the model's class 3 to the digit 3? What would the bound alone find, and how many
-# labels would you need to name it?
+# *Figure: two bounds against the step. Both rise within a hundred steps and level off, the one with the learnt prior higher.*
+#
+# **Think on.** With N(0, 1) this model of x given y is the same normal for all ten classes. How high can its bound be, and how high with the learnt prior? Why is the
+# difference less than log 10, though y takes ten values?

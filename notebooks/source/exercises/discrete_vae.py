@@ -178,22 +178,26 @@ check(sheet.straight_through, straight_through)
 
 # %% [markdown]
 # How good are such gradients? For three categories the right one is known: $\mathbb E_q[f(z)]$ is a sum of three terms. Take
-# $f(z) = \sin(2 \, v \cdot z)$ with $v = (0, 1, 2)$, which can be put on a one-hot and on a relaxed draw. You should see, for the
-# last logit, the relaxed gradient near the right one at a low temperature and far from it at a high one. The straight-through
-# gradient stays off at every temperature: it takes the slope of $f$ at the corners, where the draws are, and $f$ bends between
-# them. Both vary most at low temperatures.
+# $f(z) = \sin(\frac52 \, v \cdot z)$ with $v = (0, 1, 2)$, which can be put on a one-hot and on a relaxed draw. You should see,
+# for the last logit, the relaxed gradient near the right one but for the highest temperature. The straight-through gradient has
+# the wrong sign at every temperature: it knows the slopes of $f$ at the corners only. As $\tau \to 0$ it puts for each
+# difference $f(e_a) - f(e_b)$ the mean of the two slopes along the edge, the trapezoid rule of the lecture. That is exact for a
+# quadratic $f$; this one turns round between the corners. Both vary most at low temperatures.
 
 # %%
 levels, three = torch.arange(3).double(), torch.tensor([0.5, 0.0, -0.5]).double()
-q, f_of_corner = three.softmax(0), (2 * levels).sin()
+q, f_of_corner = three.softmax(0), (2.5 * levels).sin()
 exact = q * (f_of_corner - q @ f_of_corner)  # [3], by enumeration
+slope_at = 2.5 * (2.5 * levels).cos()  # of f along v, at the corners
+edges = (slope_at[:, None] + slope_at) / 2 * (levels[:, None] - levels)
+limit = (q[:, None] * q * edges).sum(1)  # [3], the trapezoid rule on each edge
 temperatures = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
 slopes = {"relaxed": [], "straight-through": []}
 for temperature in temperatures:
     leaf = three.expand(20_000, 3).clone().requires_grad_()
     soft = relaxed_sample(leaf, torch.rand(20_000, 3).double(), temperature)
     for name, z in (("relaxed", soft), ("straight-through", straight_through(soft))):
-        cost = (2 * z @ levels).sin().sum()
+        cost = (2.5 * z @ levels).sin().sum()
         (slope,) = torch.autograd.grad(cost, leaf, retain_graph=True)
         slopes[name].append(slope[:, 2])
 figure, (left, right) = figures.subplots(1, 2, figsize=(13, 4.5))
@@ -202,10 +206,12 @@ for (name, each), marker in zip(slopes.items(), "os", strict=True):
     error = [2 * sd / 20_000**0.5 for sd in spread]
     left.errorbar(temperatures, mean, error, marker=marker, label=name)
     right.loglog(temperatures, spread, marker=marker, label=name)
-left.axhline(float(exact[2]), color=figures.BLACK, linestyle=":", label="by enumeration")
+left.axhline(float(exact[2]), color=figures.BLACK, linestyle=":", label="right, by enumeration")
+left.axhline(float(limit[2]), color=figures.VERMILION, linestyle=":", label="trapezoid rule")
+left.axhline(0.0, color=figures.BLACK, linewidth=1)
 left.set(
     xscale="log",
-    title="Straight-through is off at every temperature",
+    title="Straight-through has the wrong sign",
     xlabel="temperature τ",
     ylabel="mean gradient by the last logit",
 )
@@ -214,13 +220,13 @@ right.set(
     xlabel="temperature τ",
     ylabel="sd of one draw's gradient",
 )
-left.legend()
+left.legend(loc="center left", fontsize=11)
 figure
 
 # %% [markdown]
-# *Figure: left, mean gradients against the temperature. The relaxed one begins near the dotted line of the right value and
-# climbs away from it; the straight-through one lies far above the line throughout. Right, both standard deviations fall as
-# the temperature rises.*
+# *Figure: left, mean gradients against the temperature. The relaxed one keeps to the dotted line of the right value,
+# below 0, up to τ = 2 and is too short at 5; the straight-through one lies above 0 throughout, at low temperatures on the
+# dotted line of the trapezoid rule. Right, both standard deviations fall as the temperature rises.*
 
 # %% [markdown]
 # ## · The ELBO by enumeration •••

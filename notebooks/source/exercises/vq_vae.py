@@ -17,8 +17,8 @@
 # have run the lecture. Replace each `raise NotImplementedError(…)` by your answer and run the cell below it: the check
 # tells you whether the answer is right, and if not, what is wrong.
 #
-# The checks call your function with tensors in float64, and in [[:quantise]] and [[:vq_terms]] follow its gradients: compute in torch there.
-# In [[:CausalConvolution]] you write a class; the check builds modules of it. Every result is a torch tensor.
+# The checks call your function with tensors in float64, and in [[:vq_terms]], [[:vq_step]] and [[:residual_codes]] follow
+# its gradients: compute in torch there. Every result is a torch tensor.
 # `torch.zeros(n)` is float32; with `dtype=z.dtype` it has the number type of `z`. Codes are whole numbers from 0 to
 # $K - 1$, tensors of int64.
 #
@@ -27,8 +27,8 @@
 # %%
 import torch
 from sklearn.cluster import KMeans
-from torch import Tensor, nn
-from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
+from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from vae_course.data.images import digits
 from vae_course.exercises.engine import check
@@ -151,168 +151,6 @@ figure
 # for the mean of single batches, a dotted one at 512.*
 
 # %% [markdown]
-# ## · A causal convolution ••
-#
-# *20 minutes.* How does a convolution not see what comes next? A VQ-VAE draws new codes from a prior that was fitted to the codes of
-# real pictures, one code after another in reading order: row by row, from left to right. In a layer of such a prior, each output may
-# depend only on what comes before it. So some entries of the weight must have no effect (van den Oord, Kalchbrenner &
-# Kavukcuoglu, arXiv:1601.06759, section 3.4): those in the rows below the kernel's centre, and those right of it in its own row.
-# The centre itself must not be seen in the first layer, whose input there is the code to be predicted (type A). It may be
-# seen in the later ones (type B).
-#
-# Write the module. Its only parameters are a weight `[channels_out, channels_in, kernel, kernel]` and a bias `[channels_out]`. The
-# forbidden entries belong to the weight, but whatever they hold has no effect, and no gradient reaches them. Zeros around
-# the picture keep its size. The check sets both parameters itself and takes three steps of gradient descent.
-#
-# `channels_in`, `channels_out`: whole numbers; `kernel`: an odd whole number, 3 or more; `centre`: whether the centre is seen. `x`:
-# `[batch, channels_in, height, width]` → `[batch, channels_out, height, width]`, with gradients to `x` and both parameters.
-#
-# <details><summary>Hint 1</summary>Draw a 3 × 3 kernel on paper and number its places in reading order. Which ones are
-# forbidden? What is the gradient of 0 · w with respect to w?</details>
-# <details><summary>Hint 2</summary><code>nn.Conv2d</code> can hold weight and bias. A mask of 0 and 1 is not trained:
-# <code>self.register_buffer("mask", mask)</code> keeps it beside them.</details>
-# <details><summary>Hint 3</summary>With <code>half = kernel // 2</code>, a mask of zeros becomes 1 in <code>mask[:half]</code> and in
-# the first <code>half</code> places of row <code>half</code>, one more if <code>centre</code>. When must it meet the weight: once, or
-# in every forward? <code>conv2d(x, weight, bias, padding=half)</code> takes any weight.</details>
-
-
-# %%
-class CausalConvolution(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-        super().__init__()
-        ### BEGIN SOLUTION
-        half = kernel // 2
-        self.convolution = nn.Conv2d(channels_in, channels_out, kernel, padding=half)
-        mask = torch.zeros(kernel, kernel)
-        mask[:half] = 1
-        mask[half, : half + centre] = 1
-        self.register_buffer("mask", mask)
-        ### END SOLUTION
-
-    def forward(self, x: Tensor) -> Tensor:
-        ### BEGIN SOLUTION
-        layer = self.convolution
-        return conv2d(x, layer.weight * self.mask, layer.bias, padding=layer.padding)
-        ### END SOLUTION
-
-
-# %%
-check(sheet.CausalConvolution, CausalConvolution)
-
-# %% [markdown]
-# One layer of type A with kernel 5 and two of type B with kernel 3, with every parameter set to 1. The gradient of an output shows all that it can
-# see: of one layer, and of the stack. You should see only the past. Not the whole past, though: a wedge at the upper right stays blind
-# (van den Oord et al., arXiv:1606.05328, section 2.2), because a step up by one row takes a kernel at most half its width to the
-# right.
-
-# %%
-stack = nn.Sequential(
-    CausalConvolution(1, 1, 5, False),
-    CausalConvolution(1, 1, 3, True),
-    CausalConvolution(1, 1, 3, True),
-)
-for parameter in stack.parameters():
-    nn.init.ones_(parameter)
-
-
-def seen(net: nn.Module, side: int) -> Tensor:  # the gradient of the output in the middle
-    picture = torch.zeros(1, 1, side, side, requires_grad=True)
-    (slope,) = torch.autograd.grad(net(picture)[0, 0, side // 2, side // 2], picture)
-    return slope[0, 0]
-
-
-views = (seen(stack[0], 5), seen(stack[1], 3), seen(stack, 15))
-own = 7 * 15 + 7
-assert not views[2].flatten()[own:].any(), "the output sees its own pixel, or a later one"
-
-figure, axes = figures.subplots(1, 3, figsize=(13, 4.5))
-titles = ("Type A, kernel 5", "Type B, kernel 3", "The stack sees only the past")
-for axis, view, title in zip(axes, views, titles, strict=True):
-    side = len(view)
-    axis.imshow(view > 0, vmin=0, vmax=1.6)
-    axis.plot(side // 2, side // 2, "x", color=figures.VERMILION, markersize=12)
-    ticks = range(0, side, 1 + side // 6)
-    axis.set(title=title, xlabel="column", ylabel="row", xticks=ticks, yticks=ticks)
-    axis.grid(False)
-figure
-
-# %% [markdown]
-# *Figure: what an output sees through one layer of either type, and through the stack, in a picture of 15 × 15 pixels, with a
-# cross at the output's place in each. Seen are the rows above the cross and the part of its row to the left; with type B the
-# cross as well. The stack sees four rows above the cross and four pixels to its left, cut off obliquely at the right.*
-
-# %% [markdown]
-# ## · The straight-through line ••
-#
-# *15 minutes.* The decoder is given the codes $e_{k(z)}$, not $z$. The argmin has no useful gradient, so none would reach the
-# encoder. VQ-VAE passes on to $z$ the gradient that arrives at the code, as if the step between them were not there:
-#
-# $$ z_q = z + \operatorname{sg}\bigl[ e_{k(z)} - z \bigr] . $$
-#
-# The stop-gradient sg is the identity in value and has no gradient: `.detach()`. In value, $z_q$ is the code. Its gradient
-# with respect to $z$ is the identity, and the codebook gets none: it learns from a term of its own ([[:vq_terms]]) or from averages ([[:ema_update]]).
-#
-# `z`: `[batch, d, height, width]`; `codebook`: `[K, d]` → `[batch, d, height, width]`.
-#
-# <details><summary>Hint 1</summary>First get the value right. <code>codebook[codes]</code> looks up a row for every code: what shape
-# does it have?</details>
-# <details><summary>Hint 2</summary>The codes' vectors have d last; <code>.movedim(-1, 1)</code> puts it where z has it. A reshape
-# would mix the numbers up.</details>
-# <details><summary>Hint 3</summary>With <code>nearest</code> of the shape of z, write the equation as it stands; sg is
-# <code>.detach()</code> of the whole bracket. What would change if only z were detached in it?</details>
-
-
-# %%
-def quantise(z: Tensor, codebook: Tensor) -> Tensor:
-    ### BEGIN SOLUTION
-    difference = z.movedim(1, -1)[..., None, :] - codebook
-    codes = difference.square().sum(-1).argmin(-1)
-    nearest = codebook[codes].movedim(-1, 1)
-    return z + (nearest - z).detach()
-    ### END SOLUTION
-
-
-# %%
-check(sheet.quantise, quantise)
-
-# %% [markdown]
-# Twelve vectors $z$ go downhill on $\frac{1}{2} \lVert z_q - t \rVert^2$, where the target $t$ is one of the codes. You
-# should see them walk in straight pieces, each parallel to the line from their present code to the target, and stop as soon as they have crossed into
-# the target's cell: the loss is 0 there, though $z$ is not at the target. Where two cells push a $z$ to and fro, it goes in zigzags
-# along their border. Without the straight-through line no $z$ would move.
-
-# %%
-angles = torch.linspace(0, 2 * torch.pi, 13, dtype=torch.float64)[:-1]
-z = 2.7 * torch.stack([angles.cos(), angles.sin()])[None, :, None]  # [1, 2, 1, 12]
-others = torch.tensor([[2.0, 1], [1, -2], [-2, -1], [-1, 1.8], [0.8, 2.2], [2.4, -1]]).double()
-target = torch.tensor([[0.2, 0.1]], dtype=torch.float64)
-codebook = torch.cat([target, others])
-path = [z]
-for _ in range(80):
-    z = path[-1].clone().requires_grad_()
-    loss = 0.5 * (quantise(z, codebook) - target[:, :, None, None]).square().sum()
-    (slope,) = torch.autograd.grad(loss, z)
-    path.append(z.detach() - 0.05 * slope)
-assert float(loss.detach()) < 1e-12, "some z did not reach the target's cell"
-
-ways = torch.cat(path)[:, :, 0]  # [steps, 2, 12]
-points = plane[0].flatten(1).T  # [150 * 150, 2]
-cells = torch.cdist(points, codebook).argmin(1).reshape(150, 150)
-figure, (axes,) = figures.subplots(1, 1, figsize=(6.5, 5.5))
-axes.imshow(cells, origin="lower", extent=(-3, 3, -3, 3), cmap="Set3", vmin=0, vmax=11)
-axes.plot(ways[:, 0], ways[:, 1], color=figures.BLUE)
-axes.plot(ways[-1, 0], ways[-1, 1], ".", color=figures.BLUE, markersize=14)
-axes.plot(codebook[:, 0], codebook[:, 1], "o", color=figures.BLACK)
-axes.plot(*target[0].tolist(), "*", color=figures.VERMILION, markersize=20)
-axes.set(title="z stops where its code is the target", xlabel="$z_1$", ylabel="$z_2$")
-axes.grid(False)
-figure
-
-# %% [markdown]
-# *Figure: seven coloured cells with a point in each; the one in the middle is the target, a star. Twelve blue lines come from a
-# circle around them, zigzag along some borders and end with a dot at the border of the target's cell.*
-
-# %% [markdown]
 # ## · The codebook term and the commitment term ••
 #
 # *15 minutes.* The straight-through line leaves the codebook without a gradient, and lets the encoder run away from the codes.
@@ -385,7 +223,7 @@ figure
 # seven measured points on it.*
 
 # %% [markdown]
-# ## · The codebook from moving averages •••
+# ## · The codebook from moving averages ••
 #
 # *25 minutes.* Instead of the codebook term, each code can follow the vectors that are nearest to it: a k-means whose means
 # forget slowly (appendix A.1 of the paper, without the smoothing that some programs add). The state is, for each code, an average
@@ -450,7 +288,7 @@ assert apart < 1e-8, "at decay 0 this is not a step of k-means"
 
 # %% [markdown]
 # Now in batches of 50 pictures, ten to an epoch and six epochs long, for three decays. This cell also calls your answers to
-# [[:nearest_code]], [[:perplexity]] and [[:quantise]]. The dotted line is the error where k-means itself ends, on all patches at once. You should see the curves of
+# [[:nearest_code]] and [[:perplexity]]. The dotted line is the error where k-means itself ends, on all patches at once. You should see the curves of
 # small decays come close to it, and $\gamma = 0.99$ still under way: its averages hold vectors from about a hundred batches, many
 # of them assigned when the codes stood elsewhere. Digits drawn with 32 kinds of patches remain legible.
 
@@ -472,7 +310,7 @@ for decay in (0.5, 0.9, 0.99):
 
 epoch = torch.stack([nearest_code(b, books[0.9]).flatten(1) for b in patches.split(50)])
 used = float(perplexity(epoch, 32))
-rebuilt = pixel_shuffle(quantise(patches[:10], books[0.9]), 4)
+rebuilt = pixel_shuffle(books[0.9][nearest_code(patches[:10], books[0.9])].movedim(-1, 1), 4)
 figure, (left, right) = figures.subplots(1, 2, figsize=(13, 4.5))
 figures.curves(
     left,
@@ -491,6 +329,157 @@ figure
 # %% [markdown]
 # *Figure: three falling curves of the error over six epochs, that of 0.99 well above the other two and a dotted line below all;
 # beside them ten digits and under each its copy, a little coarser.*
+
+# %% [markdown]
+# ## · A whole step, in order ••
+#
+# *20 minutes.* A step of training with moving averages has three parts, and their order matters: the nearest codes are chosen with the
+# codebook as it stands, $e_k = m_k / N_k$; the decoder is given the chosen vectors **before** they move, by the straight-through line,
+# so that the encoder gets its gradient; and the averages move by the vectors $z$ of the encoder,
+#
+# $$ N_k \leftarrow \gamma N_k + (1 - \gamma) \, n_k , \qquad m_k \leftarrow \gamma m_k + (1 - \gamma) \sum_{i:\, k_i = k} z_i , $$
+#
+# but in training alone: codes that move while held-out pictures are measured have learned from them.
+#
+# `z`: `[n, d]`, the encoder's vectors, with a gradient; `counts`, $N$: `[K]`, all above 0, and `sums`, $m$: `[K, d]`, not to be
+# changed in place; `decay`, $\gamma$: a number from 0 to 1; `training`: True or False → four tensors: the codes, int64 `[n]`; what the
+# decoder is given, `[n, d]`; the counts and the sums after the step.
+#
+# <details><summary>Hint 1</summary>Write four lines: codebook, codes, draw, averages. Which of them may use the new averages?</details>
+# <details><summary>Hint 2</summary>You have written the averages in [[:ema_update]]: call it. Its third result is the codebook of the
+# <em>next</em> step.</details>
+# <details><summary>Hint 3</summary><code>z + (codebook[codes] - z).detach()</code> is the chosen vector in value and z in gradient.
+# <code>if training:</code> stands before the averages alone.</details>
+
+
+# %%
+def vq_step(
+    z: Tensor, counts: Tensor, sums: Tensor, decay: float, training: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ### BEGIN SOLUTION
+    codebook = sums / counts[:, None]
+    codes = torch.cdist(z, codebook).argmin(1)
+    draw = z + (codebook[codes] - z).detach()
+    if training:
+        counts, sums, _ = ema_update(counts, sums, z, codes, decay)
+    return codes, draw, counts, sums
+    ### END SOLUTION
+
+
+# %%
+check(sheet.vq_step, vq_step)
+
+# %% [markdown]
+# Twelve vectors $z$ go downhill on $\frac{1}{2} \lVert z_q - t \rVert^2$, where the target $t$ is one of seven codes, by the gradient
+# that your step hands them; the codes stand still, as in `training=False`. You should see them walk in straight pieces, each parallel to the
+# line from their present code to the target, and stop as soon as they have crossed into the target's cell: the loss is 0 there, though
+# $z$ is not at the target. Where two cells push a $z$ to and fro, it goes in zigzags along their border.
+
+# %%
+angles = torch.linspace(0, 2 * torch.pi, 13, dtype=torch.float64)[:-1]
+z = 2.7 * torch.stack([angles.cos(), angles.sin()], 1)  # [12, 2]
+others = torch.tensor([[2.0, 1], [1, -2], [-2, -1], [-1, 1.8], [0.8, 2.2], [2.4, -1]]).double()
+target = torch.tensor([[0.2, 0.1]], dtype=torch.float64)
+codebook = torch.cat([target, others])
+path = [z]
+for _ in range(80):
+    z = path[-1].clone().requires_grad_()
+    _, draw, _, _ = vq_step(z, torch.ones(7).double(), codebook, 0.9, False)
+    loss = 0.5 * (draw - target).square().sum()
+    (slope,) = torch.autograd.grad(loss, z)
+    path.append(z.detach() - 0.05 * slope)
+assert float(loss.detach()) < 1e-12, "some z did not reach the target's cell"
+
+ways = torch.stack(path)  # [steps, 12, 2]
+points = plane[0].flatten(1).T  # [150 * 150, 2]
+cells = torch.cdist(points, codebook).argmin(1).reshape(150, 150)
+figure, (axes,) = figures.subplots(1, 1, figsize=(6.5, 5.5))
+axes.imshow(cells, origin="lower", extent=(-3, 3, -3, 3), cmap="Set3", vmin=0, vmax=11)
+axes.plot(ways[..., 0], ways[..., 1], color=figures.BLUE)
+axes.plot(ways[-1, :, 0], ways[-1, :, 1], ".", color=figures.BLUE, markersize=14)
+axes.plot(codebook[:, 0], codebook[:, 1], "o", color=figures.BLACK)
+axes.plot(*target[0].tolist(), "*", color=figures.VERMILION, markersize=20)
+axes.set(title="z stops where its code is the target", xlabel="$z_1$", ylabel="$z_2$")
+axes.grid(False)
+figure
+
+# %% [markdown]
+# *Figure: seven coloured cells with a point in each; the one in the middle is the target, a star. Twelve blue lines come from a
+# circle around them, zigzag along some borders and end with a dot at the border of the target's cell.*
+
+# %% [markdown]
+# ## · Residual quantisation •••
+#
+# *20 minutes.* One codebook of $K^R$ codes is hard to search and to train. **Residual quantisation** has $R$ codebooks of $K$: the first
+# quantises the vector, the second what the first has left over, the third what is still left, and so on. The quantised vector is the sum.
+# Decode with the first few codes, and you have a coarser vector for fewer bits. (Codecs of sound work so: Zeghidour et al.,
+# arXiv:2107.03312.)
+#
+# Each stage takes the code nearest to what is left; it does not look ahead, and the result need not be the nearest of all sums.
+#
+# `z`: `[n, d]`, with a gradient; `codebooks`: `[R, K, d]`, the first stage first → two tensors: the codes, int64 `[n, R]`; the
+# quantised vectors `[n, d]`, with the straight-through gradient: that of $z$, none to the codebooks.
+#
+# <details><summary>Hint 1</summary>What does the second codebook see, and what the third? Keep two tensors: what is left, and the sum so
+# far.</details>
+# <details><summary>Hint 2</summary>A loop over the codebooks. What is left can be had afresh in every turn: z less the sum so
+# far.</details>
+# <details><summary>Hint 3</summary><code>k = torch.cdist(z.detach() - total, book).argmin(1)</code>, then
+# <code>total = total + book[k]</code>. At the end one straight-through line for all stages.</details>
+
+
+# %%
+def residual_codes(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    ### BEGIN SOLUTION
+    codes, total = [], torch.zeros_like(z)
+    for book in codebooks:
+        k = torch.cdist(z.detach() - total, book).argmin(1)
+        codes.append(k)
+        total = total + book[k]
+    return torch.stack(codes, 1), z + (total - z).detach()
+    ### END SOLUTION
+
+
+# %%
+check(sheet.residual_codes, residual_codes)
+
+# %% [markdown]
+# Patches of digits again, with books of 16 codes, each fitted by k-means to what those before it leave over. You should see the error fall
+# with every stage. It does not come free: two stages cost 8 bits a patch, as one book of 256 codes does, and leave about twice the error;
+# but they have 32 vectors to store, to search and to fit, not 256, and $R$ stages stand for $16^R$ vectors.
+
+# %%
+books = torch.zeros(4, 16, 16).double()
+for stage in range(4):
+    _, so_far = residual_codes(vectors, books[:stage]) if stage else (None, 0 * vectors)
+    means = KMeans(16, n_init=1, random_state=0).fit((vectors - so_far).numpy())
+    books[stage] = torch.from_numpy(means.cluster_centers_)
+left = {}
+for stages in range(1, 5):
+    _, near = residual_codes(vectors, books[:stages])
+    left[4 * stages] = float((vectors - near).square().sum(1).mean())
+assert list(left.values()) == sorted(left.values(), reverse=True), (
+    "a stage made the error larger"
+)
+single = {}
+for size in (16, 64, 256):
+    means = KMeans(size, n_init=1, random_state=0, max_iter=30).fit(vectors[:8000].numpy())
+    best = torch.from_numpy(means.predict(vectors.numpy())).long()
+    misses = vectors - torch.from_numpy(means.cluster_centers_)[best]
+    single[size.bit_length() - 1] = float(misses.square().sum(1).mean())
+
+figure, (axes,) = figures.subplots(1, 1, figsize=(9, 4.5))
+axes.plot(list(left), list(left.values()), "o-", label="residual, books of 16")
+axes.plot(list(single), list(single.values()), "s--", label="one book")
+axes.set(title="Every stage takes away some of what is left", xlabel="bits a patch",
+         ylabel="squared error, ink² per patch", ylim=(0, None))  # fmt: skip
+axes.legend()
+figure
+
+# %% [markdown]
+# *Figure: the squared error against the bits. The residual curve falls from stage to stage, over 4, 8, 12 and 16 bits; the dashed curve
+# of single books of 16, 64 and 256 codes starts at the same point and falls faster: its last point, at 8 bits, is as low as the
+# residual's at 16.*
 
 # %% [markdown]
 # **Think on.** The perplexity of these 32 codes is below 7. Which patch of a digit is the most frequent, and does a low

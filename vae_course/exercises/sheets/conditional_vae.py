@@ -1,4 +1,4 @@
-"""The sheet on the conditional VAE: a decoder with a class, a request in its own unit, Bayes' rule, a label, few labels."""
+"""The sheet on the conditional VAE: a decoder with a class, a request in its own unit, Bayes' rule, a label, a prior given y."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.functional import one_hot, silu
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
 from vae_course.exercises.modules import LEFT_BEHIND, RESULTS, behaviour
-from vae_course.exercises.parts import Formula, Step, SumOf, normal, uniform
+from vae_course.exercises.parts import Formula, Step, normal, uniform
 
 # 1. a decoder that is given the class
 
@@ -342,29 +342,29 @@ class_posterior = Exercise(
 # 4. what a label tells, in nats
 
 _VALUE = Formula(
-    "log_likelihood y",
+    "log_likelihood log_prior y",
     ll=lambda log_likelihood: log_likelihood,
-    classes=lambda ll: ll.shape[-1],
+    joint=lambda ll, log_prior: ll + log_prior,
     labelled=lambda ll, y: ll.gather(-1, y[:, None])[:, 0],
-    total=lambda ll: ll.logsumexp(-1),
-    evidence=lambda total, classes: total - log(classes),
+    evidence=lambda joint: joint.logsumexp(-1),
     value=lambda labelled, evidence: labelled - evidence,
 )
-_OTHERS = _VALUE.but(total=lambda ll, y, classes: ll.masked_fill(one_hot(y, classes).bool(), -torch.inf).logsumexp(-1))
 
 
 def _label_cases(generator: Generator) -> list[Arguments]:
     def case(batch: int, classes: int, scale: float = 2.0, level: float = 0.0) -> Arguments:
-        return _table(generator, batch, classes, scale, level), _classes(generator, batch, classes)
+        table = _table(generator, batch, classes, scale, level)
+        return table, _prior(generator, classes), _classes(generator, batch, classes)
 
     apart = torch.tensor([[-1500.0], [0.0], [1500.0], [300.0]], dtype=torch.float64)
     # First where the batch is as large as there are classes: the wrong axis runs there.
-    square = _table(generator, 4, 4), torch.tensor([1, 3, 3, 0])
-    few = case(6, 3), (_table(generator, 1, 10), torch.tensor([4])), case(3, 2)  # of the ten classes one occurs
+    square = _table(generator, 4, 4), _prior(generator, 4), torch.tensor([1, 3, 3, 0])
+    one = _table(generator, 1, 10), _prior(generator, 10), torch.tensor([4])
+    few = case(6, 3), one, case(3, 2)  # of the ten classes one occurs
     levels = case(4, 5, level=-1000), case(4, 3, level=1000)
     far = _table(generator, 5, 4, 800)  # the label's probability rounds to 0
-    mixed = _table(generator, 4, 3) + apart, _classes(generator, 4, 3)
-    return [square, *few, *levels, (far, far.argmin(-1)), mixed]
+    mixed = _table(generator, 4, 3) + apart, _prior(generator, 3), _classes(generator, 4, 3)
+    return [square, *few, *levels, (far, _prior(generator, 4), far.argmin(-1)), mixed]
 
 
 label_value = Exercise(
@@ -372,17 +372,29 @@ label_value = Exercise(
     _VALUE,
     _label_cases,
     wrong(
-        "you subtracted the mean of the logarithms: log p(x) is the logarithm of the mean of p(x|y)",
+        "you subtracted a mean of the logarithms: log p(x) is the logarithm of a mean of p(x|y), with the weights p(y)",
         _VALUE.but(evidence=lambda ll: ll.mean(-1)),
-        _VALUE.but(evidence=lambda ll, labelled, classes: (ll.sum(-1) - labelled) / (classes - 1)),
-        "you subtracted the sum of the logarithms: log p(x) is the logarithm of a mean, logsumexp − log classes",
-        *_VALUE.each(evidence=[lambda ll: ll.sum(-1)], total=[lambda ll: ll.sum(-1)]),
-        "this is log p(y|x), at most 0: the sum needs p(y) = 1/classes, which adds log classes to the result",
-        _VALUE.but(evidence=lambda total: total),
-        "this is the cross-entropy, −log p(y|x): flip its sign and subtract log p(y) = −log classes",
-        _VALUE.but(value=lambda labelled, total: total - labelled),
-        "log classes has the wrong sign: dividing the sum by classes subtracts it from log p(x), so the result gains it",
-        _VALUE.but(evidence=lambda total, classes: total + log(classes)),
+        _VALUE.but(evidence=lambda ll, log_prior: (log_prior.exp() * ll).sum(-1)),
+        "you subtracted the sum of the logarithms: log p(x) is the logarithm of a sum, logsumexp",
+        *_VALUE.each(evidence=[lambda ll: ll.sum(-1), lambda joint: joint.sum(-1)]),
+        "p(y) is taken for uniform here: each class of the sum has its own weight, log_prior",
+        _VALUE.but(evidence=lambda ll: ll.logsumexp(-1) - log(ll.shape[-1])),
+        "p(y) is missing in the sum: add log_prior to the log-likelihoods before logsumexp",
+        _VALUE.but(evidence=lambda ll: ll.logsumexp(-1)),
+        "this is log p(y|x), at most 0: subtract log p(y) of the label to have what the label tells",
+        _VALUE.but(labelled=lambda joint, y: joint.gather(-1, y[:, None])[:, 0]),
+        "log p(y) of the label was subtracted once too often: log p(x|y) − log p(x) has none",
+        _VALUE.but(labelled=lambda ll, log_prior, y: (ll - log_prior).gather(-1, y[:, None])[:, 0]),
+        "log_prior was subtracted in the sum: p(x|y) is multiplied by p(y), so the logarithms are added",
+        _VALUE.but(joint=lambda ll, log_prior: ll - log_prior),
+        "you added p(y) to a logarithm: add log p(y), as it is given",
+        _VALUE.given(log_prior=torch.exp),
+        "you took the logarithm of log p(y), which is a logarithm already: add it as it is given",
+        _VALUE.given(log_prior=torch.log),
+        "log p(y) runs along the batch here: it belongs to the classes, the last axis",
+        _VALUE.given(log_prior=lambda log_prior: log_prior[:, None]),
+        "this is the cross-entropy, −log p(y|x): flip its sign and subtract log p(y)",
+        _VALUE.but(value=lambda joint, evidence, y: evidence - joint.gather(-1, y[:, None])[:, 0]),
         "you subtracted the log-likelihood of the best class: subtract log p(x), in which every class counts",
         _VALUE.but(evidence=lambda ll: ll.max(-1).values),
         "the sign is flipped: a label under which the picture is more probable has a positive value",
@@ -406,132 +418,108 @@ label_value = Exercise(
         _VALUE.but(value=lambda ll, y, evidence: ll[:, y] - evidence),
         "log_likelihood[y] picks whole rows, by the label: picture i has row i, and its label the column y[i]",
         _VALUE.but(labelled=lambda ll, y: ll[y]),
-        "a batch may lack a class: the number of classes is the size of the last axis, not what its labels reach",
-        *_VALUE.each(classes=[lambda y: int(y.max()) + 1, lambda y: len(y.unique())]),
+        "a batch may lack a class: one_hot needs the number of classes, the size of the last axis",
         *_VALUE.each(labelled=[lambda ll, y: (ll * one_hot(y)).sum(-1), lambda ll, y: (one_hot(y) * ll).sum(-1)]),
         "exp overflows or rounds to 0 at ±1,000 nats, and a softmax rounds to 0 too: use logsumexp or log_softmax",
-        _VALUE.but(evidence=lambda ll: ll.exp().mean(-1).log()),
-        _VALUE.but(value=lambda labelled, ll: (labelled.exp() / ll.exp().mean(-1)).log()),
-        lambda ll, y: ll.softmax(-1).gather(-1, y[:, None])[:, 0].log() + log(ll.shape[-1]),
+        _VALUE.but(evidence=lambda joint: joint.exp().sum(-1).log()),
+        _VALUE.but(evidence=lambda ll, log_prior: (ll.exp() * log_prior.exp()).sum(-1).log()),
+        lambda ll, log_prior, y: (ll + log_prior).softmax(-1).gather(-1, y[:, None])[:, 0].log() - log_prior[y],
         "you summed over the batch: log p(x) is a sum over the classes of one picture, the last axis",
-        *_VALUE.each(evidence=[lambda ll: ll.logsumexp(0) - log(len(ll))], total=[lambda ll: ll.logsumexp(0)]),
-        _VALUE.but(value=lambda labelled, ll: labelled - ll.logsumexp(0) + log(len(ll))),
-        "classes is the size of the last axis, not ten, and not the size of the batch",
-        *_VALUE.each(classes=[lambda: 10, lambda ll: len(ll)]),
-        "you divided the logarithm by classes: the logarithm of a mean is logsumexp − log classes",
-        _VALUE.but(evidence=lambda total, classes: total / classes),
+        _VALUE.but(evidence=lambda joint: joint.logsumexp(0)),
         "your sum leaves out the label's own class: p(x) sums over every class",
-        _OTHERS,
-        *_OTHERS.each(evidence=[lambda total, classes: total - log(classes - 1), lambda total: total]),
+        _VALUE.but(evidence=lambda joint, y: joint.scatter(-1, y[:, None], -torch.inf).logsumexp(-1)),
         "this is the ratio p(x|y) / p(x): return its logarithm, without overflow",
         _VALUE.then(torch.exp),
     ),
 )
 
 
-# 5. the bound without a label
+# 5. the bound where the prior depends on the condition
 
-_BOUND = Formula(
-    "logits bounds",
-    log_q=lambda logits: logits.log_softmax(-1),
-    q=lambda log_q: log_q.exp(),
-    log_p=lambda bounds: -log(bounds.shape[-1]),
-    inside=lambda bounds, log_p, log_q: bounds + log_p - log_q,
-    bound=lambda q, inside: (q * inside).sum(-1),
+_GIVEN = Formula(
+    "log_likelihood mean log_std prior_mean prior_log_std",
+    apart=lambda mean, prior_mean: mean - prior_mean,
+    ratio=lambda log_std, prior_log_std: (2 * (log_std - prior_log_std)).exp(),  # of the variances, q's over p's
+    squares=lambda apart, prior_log_std: apart.square() * (-2 * prior_log_std).exp(),
+    logs=lambda log_std, prior_log_std: prior_log_std - log_std,
+    kl=lambda logs, ratio, squares: logs + (ratio + squares - 1) / 2,
+    total=lambda kl: kl.sum(-1),
+    bound=lambda log_likelihood, total: log_likelihood - total,
 )
-_TERMS = SumOf(
-    "logits bounds",
-    mean=lambda logits, bounds: (logits.softmax(-1) * bounds).sum(-1),
-    log_p=lambda bounds: -log(bounds.shape[-1]),
-    entropy=lambda logits: -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1),
-)
-_OF_BEST = _TERMS.but(mean=lambda logits, bounds: bounds.gather(-1, logits.argmax(-1, keepdim=True))[:, 0])
 
 
-def _bound_cases(generator: Generator) -> list[Arguments]:
-    def case(batch: int, classes: int, scale: float = 1.5, level: float = 0.0, sure: float = 1.0) -> Arguments:
-        logits = (sure * _table(generator, batch, classes, 1.5)).requires_grad_()
-        return logits, _table(generator, batch, classes, scale, level).requires_grad_()
+def _given_cases(generator: Generator) -> list[Arguments]:
+    def case(batch: int, latent: int, scale: float = 0.6) -> Arguments:
+        of_q = [normal(generator, batch, latent, scale=s, gradient=True) for s in (1.5, scale)]
+        of_p = [normal(generator, batch, latent, scale=s, gradient=True) for s in (1.5, scale)]
+        return (-3 * normal(generator, batch).square()).requires_grad_(), *of_q, *of_p
 
-    certain = torch.tensor([[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, 1000.0]], dtype=torch.float64)
-    undecided = torch.zeros(3, 4, dtype=torch.float64)
-    many = _table(generator, 2, 50)
-    # First where the batch is as large as there are classes: the wrong axis runs there.
-    ordinary = [case(4, 4), case(5, 3), case(1, 10), case(3, 1), case(3, 4, scale=20.0, level=-100.0)]
-    even = undecided.requires_grad_(), _table(generator, 3, 4).requires_grad_()
-    sure = certain.requires_grad_(), _table(generator, 2, 3, scale=5.0, level=-90.0).requires_grad_()
-    nothing = many, many.log_softmax(-1) + log(50)  # the bound is 0, so that what is added to each q shows
-    return [*ordinary, even, sure, case(4, 3, scale=5.0, sure=700.0), nothing]
+    return [case(3, 3), case(4, 2), case(1, 5), case(6, 1), case(2, 4, 2.0)]
 
 
-unlabelled_bound = Exercise(
-    "unlabelled_bound",
-    _BOUND,
-    _bound_cases,
+elbo_given = Exercise(
+    "elbo_given",
+    _GIVEN,
+    _given_cases,
     wrong(
-        "the entropy of q(y|x) was subtracted: − log q(y|x) adds it",
-        _TERMS.times(entropy=-1),
-        "the entropy of q(y|x) is missing: the term − log q(y|x)",
-        _TERMS.times(entropy=0),
-        "two terms are missing, log p(y) and − log q(y|x): the mean of the bounds alone is no bound on log p(x)",
-        _TERMS.term("mean"),
-        "log p(y) = −log classes is missing: `bounds` bound log p(x|y), not log p(x, y)",
-        _TERMS.times(log_p=0),
-        "log p(y) counts once for every class: it stands inside the mean over q, so it counts once in all",
-        _TERMS.but(log_p=lambda bounds: -bounds.shape[-1] * log(bounds.shape[-1])),
-        "classes is the size of the last axis, not ten, and not the size of the batch",
-        *_TERMS.each(log_p=[lambda: -log(10), lambda bounds: -log(len(bounds))]),
-        "log p(y) has the wrong sign: p(y) = 1/classes has the logarithm −log classes",
-        _TERMS.times(log_p=-1),
-        "this is p(y) where log p(y) belongs: −log classes",
-        _TERMS.but(log_p=lambda bounds: 1 / bounds.shape[-1]),
-        "D_KL(q(y|x)‖p(y)) was added: it is subtracted, so that log p(y) is added and log q(y|x) subtracted",
-        _TERMS.times(log_p=-1, entropy=-1),
-        "q is normalised over the batch: for each picture the probabilities of its classes sum to 1",
-        _BOUND.but(log_q=lambda logits: logits.log_softmax(0)),
-        "you summed over the batch: for each picture, sum over its classes, the last axis",
-        _BOUND.but(bound=lambda q, inside: (q * inside).sum(0)),
-        "the logits have no say here: this is the bound of the best q(y|x), softmax(bounds), the largest there can be; use the q that is given",
-        *_BOUND.each(bound=[lambda bounds, log_p: bounds.logsumexp(-1) + log_p, lambda bounds: bounds.logsumexp(-1)]),
-        "you took the logarithm of Σ q exp(bounds): take the mean of the logarithms over q, and add its entropy",
-        _BOUND.but(bound=lambda log_q, bounds: (log_q + bounds).logsumexp(-1)),
-        _BOUND.but(bound=lambda log_q, bounds, log_p: (log_q + bounds + log_p).logsumexp(-1)),
-        "only the most probable class counts here: take the mean over all classes, weighted with q(y|x)",
-        _OF_BEST,
-        _OF_BEST.times(entropy=0),
-        _OF_BEST.term("mean"),
-        _OF_BEST.but(entropy=lambda logits: -logits.log_softmax(-1).max(-1).values),
-        "every class has the weight 1/classes in your mean of the bounds: the weights are q(y|x)",
-        _TERMS.but(mean=lambda bounds: bounds.mean(-1)),
-        _BOUND.but(bound=lambda inside: inside.mean(-1)),
-        "the weights q(y|x) are missing: this is the plain sum over the classes",
-        _BOUND.but(bound=lambda inside: inside.sum(-1)),
-        "you averaged over the classes: the weights q(y|x) sum to 1 already, so sum",
-        _BOUND.but(bound=lambda q, inside: (q * inside).mean(-1)),
-        "the numbers are right, but the weights q(y|x) were detached: q learns through them",
-        _BOUND.given(logits=torch.detach),
-        _BOUND.but(q=lambda log_q: log_q.exp().detach()),
-        _TERMS.within("mean", logits=torch.detach),
-        "the numbers are right, but no gradient reaches the bounds, and through them the model",
-        _BOUND.given(bounds=torch.detach),
-        "softmax was taken twice: it turns the logits into q, and q must not pass through it again",
-        _BOUND.given(logits=lambda logits: logits.softmax(-1)),
-        "q stands where log q belongs, or log q where q does: q weights the classes, and its logarithm is subtracted",
-        _BOUND.but(log_q=lambda logits: logits.softmax(-1)),
-        _BOUND.but(q=lambda logits: logits.softmax(-1), inside=lambda bounds, log_p, q: bounds + log_p - q),
-        _BOUND.but(q=lambda log_q: log_q),
-        "the weights are the logits: they are q(y|x), softmax(logits)",
-        _BOUND.but(q=lambda logits: logits),
-        "the entropy is in bits beside bounds in nats: natural logarithms throughout",
-        _TERMS.times(entropy=1 / log(2)),
-        "0 · log 0 became NaN where q rounds to 0: take log q from the logits, by log_softmax",
-        _BOUND.but(log_q=lambda logits: logits.softmax(-1).log(), q=lambda logits: logits.softmax(-1)),
-        "the values are right, but the slope of q log q at q = 0 is infinite and the gradient NaN: use log_softmax",
-        _TERMS.but(entropy=lambda logits: torch.special.entr(logits.softmax(-1)).sum(-1)),
-        "you took the logits for log q: they need not be normalised, log_softmax does that",
-        _BOUND.but(log_q=lambda logits: logits, q=lambda logits: logits.softmax(-1)),
+        "this is the KL to N(0, I): the prior depends on the condition, so use its mean and its σ",
+        _GIVEN.given(prior_mean=lambda t: 0 * t, prior_log_std=lambda t: 0 * t),
+        _GIVEN.given(prior_mean=torch.zeros_like, prior_log_std=torch.zeros_like),
+        "the prior's mean is missing: z is compared with prior_mean, not with 0",
+        _GIVEN.given(prior_mean=lambda t: 0 * t),
+        _GIVEN.given(prior_mean=torch.zeros_like),
+        "the prior's σ is missing: it need not be 1",
+        _GIVEN.given(prior_log_std=lambda t: 0 * t),
+        _GIVEN.given(prior_log_std=torch.zeros_like),
+        "this is the KL of the prior from q, the other direction: the expectation is over q, so the squares are divided by the prior's variance",
+        lambda ll, m, s, a, b: _GIVEN(ll, a, b, m, s),
+        "the values are right, but no gradient reaches the prior: it has parameters of its own, which this term trains",
+        _GIVEN.given(prior_mean=torch.detach, prior_log_std=torch.detach),
+        _GIVEN.given(prior_mean=torch.detach),
+        _GIVEN.given(prior_log_std=torch.detach),
+        "the values are right, but no gradient reaches q: through it the encoder learns",
+        _GIVEN.given(mean=torch.detach, log_std=torch.detach),
+        "these are log σ, not log σ²: the standard deviation is exp(log σ), the variance exp(2 log σ)",
+        _GIVEN.given(log_std=lambda t: t / 2, prior_log_std=lambda t: t / 2),
+        _GIVEN.but(
+            ratio=lambda log_std, prior_log_std: (log_std - prior_log_std).exp(),
+            squares=lambda apart, prior_log_std: apart.square() * (-prior_log_std).exp(),
+        ),
+        "you took log σ for log σ² in the logarithms only: the term is log b − log s, without ½",
+        _GIVEN.but(logs=lambda log_std, prior_log_std: (prior_log_std - log_std) / 2),
+        "log σ was taken for σ: exp it first",
+        _GIVEN.given(log_std=lambda t: t.abs().log(), prior_log_std=lambda t: t.abs().log()),
+        "you averaged over the latents: the KL of independent coordinates is a sum",
+        _GIVEN.but(total=lambda kl: kl.mean(-1)),
+        "you reduced over the batch: return one number for each example",
+        _GIVEN.then(torch.mean),
+        _GIVEN.then(torch.sum),
+        "you summed over the batch where the latents are meant: the last axis",
+        _GIVEN.but(bound=lambda log_likelihood, kl: log_likelihood - kl.sum()),
+        "the KL was added: the bound is the log-likelihood minus the KL",
+        _GIVEN.but(bound=lambda log_likelihood, total: log_likelihood + total),
         "this is minus the bound, the loss: return the bound itself",
-        _BOUND.then(torch.neg),
+        _GIVEN.then(torch.neg),
+        "this is the KL alone: subtract it from log_likelihood",
+        _GIVEN.but(bound=lambda total: total),
+        "this is minus the KL: add log_likelihood",
+        _GIVEN.but(bound=lambda total: -total),
+        "−½ is missing: where q is the prior the KL is 0",
+        _GIVEN.but(kl=lambda logs, ratio, squares: logs + (ratio + squares) / 2),
+        "a ½ is missing: ratio and squares and the 1 are halved, the logarithms are not",
+        _GIVEN.but(kl=lambda logs, ratio, squares: logs + ratio + squares - 1),
+        "the logarithms have the wrong sign: a q narrower than the prior pays log b − log s",
+        _GIVEN.but(logs=lambda log_std, prior_log_std: log_std - prior_log_std),
+        "the squared difference of the means is divided by q's variance: divide by the prior's",
+        _GIVEN.but(squares=lambda apart, log_std: apart.square() * (-2 * log_std).exp()),
+        "the squared difference of the means is not divided: divide it by the prior's variance",
+        _GIVEN.but(squares=lambda apart: apart.square()),
+        "the difference of the means is not squared",
+        _GIVEN.but(squares=lambda apart, prior_log_std: apart * (-2 * prior_log_std).exp()),
+        _GIVEN.but(squares=lambda apart, prior_log_std: apart.abs() * (-2 * prior_log_std).exp()),
+        "the ratio of the variances is upside down: q's over the prior's",
+        _GIVEN.but(ratio=lambda log_std, prior_log_std: (2 * (prior_log_std - log_std)).exp()),
+        "the log-likelihood was added once for each latent: it is one number for each example",
+        _GIVEN.but(bound=lambda log_likelihood, kl: (log_likelihood[:, None] - kl).sum(-1)),
     ),
-    tolerance=1e-5,  # a result filled into a float32 tensor gives float64 gradients with its rounding
 )

@@ -1,18 +1,17 @@
-"""The sheet on the VQ-VAE: nearest codes, perplexity, a causal convolution, the straight-through line, two terms, averages."""
+"""The sheet on the VQ-VAE: nearest codes, perplexity, two terms, averages, a step in order, residual quantisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial, wraps
+from functools import partial
 from math import log
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn.functional import conv2d, normalize, pad, silu
+from torch import Generator, Tensor
+from torch.nn.functional import normalize
 
-from vae_course.exercises.exercise import Answer, Arguments, Exercise, ExerciseError, wrong
-from vae_course.exercises.modules import RESULTS, behaviour
+from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
 from vae_course.exercises.parts import Formula, named, normal, uniform
 from vae_course.exercises.slips import SMALL
 
@@ -169,367 +168,12 @@ perplexity = Exercise(
 )
 
 
-# 3. a causal convolution
-
-_MASK = Formula(
-    "kernel centre",
-    down=lambda kernel: torch.arange(-(kernel // 2), kernel // 2 + 1)[:, None],  # how far below the centre
-    right=lambda down: down.T,  # how far to the right of it
-    seen=lambda down, right: (down < 0) | ((down == 0) & (right < 0)),
-    own=lambda centre: centre,
-    mask=lambda down, right, own, seen: torch.where((down == 0) & (right == 0), own, seen).double(),
-)
-_NO_WEIGHT = (
-    "the weight is not trained: make it an nn.Parameter in __init__, or let an nn.Conv2d that is an attribute hold it"
-)
-_EXCHANGED = "channels_in and channels_out are exchanged: the weight is [channels_out, channels_in, kernel, kernel], and nn.Conv2d takes channels_in first"
-_NO_WHOLE = "no parameter is a whole weight, [channels_out, channels_in, kernel, kernel]: the forbidden entries belong to it, without effect"
-_TRAINED = "a second parameter has the size of the kernel: one weight is enough, and a mask must not be trained, so register it as a buffer"
-_NO_BIAS = "the bias is missing, or no parameter: it is one number for each output channel, and trained"
-_BIAS_AXES = "the bias is [channels_out], with no axis of size 1 in front: add axes where you use it"
-
-
-def _behaviour(handed_in: Any) -> Answer:
-    """What a convolution does, with sentences of its own for parameters that are not a weight and a bias."""
-    answer = behaviour(4)(handed_in)
-
-    @wraps(answer)
-    def told(*arguments: Any) -> Any:
-        if error := _of_parameters(handed_in(*arguments[:4]), *arguments[:3]):
-            raise ExerciseError(error)
-        return answer(*arguments)
-
-    return told
-
-
-def _of_parameters(module: nn.Module, channels_in: int, channels_out: int, kernel: int) -> str | None:
-    trained = [p for p in module.parameters() if p.requires_grad]
-    total, size = sum(p.numel() for p in trained), channels_out * channels_in * kernel**2
-    first = {p.shape[:1] == (channels_out,) for p in trained}
-    if total <= channels_out:
-        return _NO_WEIGHT
-    if not any(p.numel() == size and p.shape[:1] == (channels_out,) for p in trained):
-        return _EXCHANGED if any(p.shape[:2] == (channels_in, channels_out) for p in trained) else _NO_WHOLE
-    if sum(p.shape[-2:] == (kernel, kernel) for p in trained) > 1:
-        return _TRAINED
-    if total == size:
-        return _NO_BIAS
-    return _BIAS_AXES if total == size + channels_out and first != {True} else None
-
-
-def _convolved(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
-    return layer._conv_forward(x, weight, layer.bias)  # type: ignore[no-any-return]
-
-
-def _causal(
-    mask: Answer = _MASK,
-    weight: Callable[[Any], Tensor] = lambda layer: layer.weight * layer.mask,
-    forward: Callable[[Any, Tensor, Tensor], Tensor] = _convolved,
-    padding: Callable[[int], Any] = lambda kernel: kernel // 2,
-    build: Callable[[Any], Any] = lambda layer: None,
-    channels: Callable[[int, int], tuple[int, int]] = lambda made_from, made: (made_from, made),
-    **options: Any,
-) -> type[nn.Module]:
-    """A convolution: its mask, of kernel and centre; the weight it takes; what it does with that; its padding, of the kernel;
-    what is done when it is built; which channels it is built with, and which options of nn.Conv2d."""
-
-    class CausalConvolution(nn.Conv2d):
-        mask: Tensor
-
-        def __init__(self, channels_in: int, channels_out: int, kernel: int, centre: bool) -> None:
-            given = {"padding": padding(kernel), **options}
-            super().__init__(*channels(channels_in, channels_out), kernel, **given)
-            self.centre = centre
-            self.register_buffer("mask", mask(kernel, centre))
-            build(self)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return forward(self, x, weight(self))
-
-    return CausalConvolution
-
-
-def _masks(*masks: Answer) -> list[type[nn.Module]]:
-    return [_causal(mask) for mask in masks]
-
-
-def _weights(*weights: Callable[[Any], Tensor], **parts: Any) -> list[type[nn.Module]]:
-    return [_causal(weight=weight, **parts) for weight in weights]
-
-
-def _around(before: Change = torch.clone, after: Change = torch.clone) -> type[nn.Module]:
-    """With something done to the picture or to the output."""
-    return _causal(forward=lambda layer, x, weight: after(_convolved(layer, before(x), weight)))
-
-
-def _triangle(triangle: Callable[[Tensor, int], Tensor], without_diagonal: int) -> list[Answer]:
-    """Of places in a sequence, with the diagonal where `centre` is True, and always with it."""
-
-    def answer(kernel: int, centre: bool, always: bool = False) -> Tensor:
-        ones = torch.ones(kernel, kernel, dtype=torch.float64)
-        return triangle(ones, 0 if centre or always else without_diagonal)
-
-    return [answer, partial(answer, always=True)]
-
-
-def _plain(layer: Any) -> Tensor:
-    return layer.weight  # type: ignore[no-any-return]
-
-
-def _masked_data(layer: Any) -> Tensor:
-    layer.weight.data.mul_(layer.mask)
-    return layer.weight  # type: ignore[no-any-return]
-
-
-def _slices_from(axis: int) -> Callable[[Any], Tensor]:
-    """The weight masked by the right slices, of two axes that begin at another one than the height."""
-
-    def weight(layer: Any) -> Tensor:
-        half = layer.kernel_size[0] // 2
-        mask = torch.ones_like(layer.weight).movedim((axis, axis + 1), (0, 1))
-        mask[half + 1 :] = 0
-        mask[half, half + layer.centre :] = 0
-        return layer.weight * mask.movedim((0, 1), (axis, axis + 1))  # type: ignore[no-any-return]
-
-    return weight
-
-
-def _with_another(*parameters: Callable[[Any], Tensor]) -> list[type[nn.Module]]:
-    """With one more parameter."""
-
-    def built_with(made: Callable[[Any], Tensor]) -> type[nn.Module]:
-        return _causal(build=lambda layer: layer.register_parameter("other", nn.Parameter(made(layer))))
-
-    return [built_with(made) for made in parameters]
-
-
-def _lower(weight: Tensor) -> Tensor:
-    """A triangle between output channels and input channels."""
-    return torch.ones_like(weight[:, :, 0, 0]).tril()[:, :, None, None]
-
-
-def _shifted(down: int, right: int) -> Callable[[Any, Tensor, Tensor], Tensor]:
-    """The picture moved, and what leaves it cut off."""
-    return lambda layer, x, weight: _convolved(layer, pad(x, (right, -right, down, -down)), weight)
-
-
-def _padded(left: bool, above: bool) -> Callable[[Any, Tensor, Tensor], Tensor]:
-    """All the padding on the left, or above, as for a sequence."""
-
-    def forward(layer: Any, x: Tensor, weight: Tensor) -> Tensor:
-        half = layer.kernel_size[0] // 2
-        sides = [(2 * half, 0) if one else (half, half) for one in (left, above)]
-        return conv2d(pad(x, (*sides[0], *sides[1])), weight, layer.bias)
-
-    return forward
-
-
-def _causal_cases(generator: Generator) -> list[Arguments]:
-    def case(channels_in: int, channels_out: int, kernel: int, centre: bool, batch: int, *sides: int) -> Arguments:
-        return channels_in, channels_out, kernel, centre, normal(generator, batch, channels_in, *sides, gradient=True)
-
-    # First where sides and output channels are as many as the kernel is wide: a mask on the picture runs there, and a
-    # bias along it. Half a kernel is always less than the channels: so does a mask of these.
-    return [
-        case(2, 3, 3, False, 4, 3, 3),
-        case(2, 3, 3, True, 4, 3, 3),
-        case(3, 4, 5, False, 2, 6, 7),
-        case(4, 3, 5, True, 1, 7, 6),
-        case(4, 5, 7, True, 2, 7, 8),
-        case(2, 4, 3, True, 1, 4, 5),
-    ]
-
-
-CausalConvolution = Exercise(
-    "CausalConvolution",
-    _causal(),
-    _causal_cases,
-    wrong(
-        "the centre is the wrong way round: it has an effect where `centre` is True",
-        *_masks(_MASK.given(centre=lambda centre: not centre)),
-        "`centre` is ignored: the centre is hidden where it is False (type A) and seen where it is True (type B)",
-        *_masks(_MASK.given(centre=lambda centre: True), _MASK.given(centre=lambda centre: False)),
-        "rows and columns are exchanged: reading order is row by row, so whole rows are seen, not whole columns",
-        *_masks(_MASK.then(torch.t)),
-        *_weights(lambda layer: (layer.weight * layer.mask).mT),
-        "you kept the rows below the centre: those above, row 0 the first, come before it in reading order",
-        *_masks(_MASK.then(lambda mask: mask.flip(0, 1)), _MASK.then(lambda mask: mask.flip(0))),
-        "0 and 1 are exchanged in the mask: 1 is for what is seen",
-        *_masks(_MASK.then(lambda mask: 1 - mask)),
-        "the whole row of the centre is seen: of its row only what lies to the left",
-        *_masks(_MASK.but(seen=lambda down: down <= 0), _MASK.but(seen=lambda down: down <= 0, own=lambda: True)),
-        "the left part of the centre's own row is missing: those pixels come before it too",
-        *_masks(_MASK.but(seen=lambda down: down < 0), _MASK.but(seen=lambda down: down < 0, own=lambda: False)),
-        "one place too many is seen: k² // 2 places lie before the centre, and the centre is one more only where `centre` is True",
-        *_masks(
-            lambda kernel, centre: (torch.arange(kernel**2).view(kernel, kernel) <= kernel**2 // 2 + centre).double()
-        ),
-        "one place too few is seen: a slice ends before its last number, so [:half] holds the half places left of the centre",
-        *_masks(
-            lambda kernel, centre: (torch.arange(kernel**2).view(kernel, kernel) < kernel**2 // 2 - 1 + centre).double()
-        ),
-        *_masks(_MASK.but(seen=lambda down, right: (down < 0) | ((down == 0) & (right < -1)))),
-        "a row above the centre is missing: a slice ends before its last number, so [:half] holds the half rows above",
-        *_masks(_MASK.but(seen=lambda down, right: (down < -1) | ((down == 0) & (right < 0)))),
-        "the future is seen: mask the weight in every forward; masked in __init__ alone, it is filled again when it is set or trained",
-        *_weights(_plain),
-        *_masks(_MASK.but(seen=lambda: True)),
-        "a mask of the gradient does not hide the future: whatever the forbidden entries hold must have no effect, so mask the weight in forward",
-        *_weights(_plain, build=lambda layer: layer.weight.register_hook(lambda slope: slope * layer.mask)),
-        "the rows above are missing: all of their pixels come before the centre",
-        *_masks(_MASK.but(seen=lambda down, right: (down == 0) & (right < 0))),
-        "of the rows above only the part to the left is seen: they come before the centre as a whole",
-        *_masks(_MASK.but(seen=lambda down, right: (down <= 0) & (right < 0))),
-        *_masks(_MASK.but(seen=lambda down, right: (down <= 0) & (right <= 0))),
-        "every row is seen to the left of the centre: the rows above count whole, those below not at all",
-        *_masks(_MASK.but(seen=lambda right: right < 0), _MASK.but(seen=lambda right: right <= 0)),
-        "the rows below are seen too: they come after the centre",
-        *_masks(_MASK.but(seen=lambda down, right: (down != 0) | (right < 0))),
-        "this is a triangle, a mask between positions of a sequence: in a kernel the rows above the centre are seen whole",
-        *_masks(*_triangle(torch.tril, -1), *_triangle(torch.triu, 1)),
-        "left and right are exchanged: of the centre's own row the part to the left is seen",
-        *_masks(_MASK.then(lambda mask: mask.flip(1))),
-        "the mask runs along channels: its rows and columns are the last two axes of the weight, mask[:, :, row, column]",
-        *_weights(_slices_from(0), _slices_from(1), lambda layer: layer.weight * _lower(layer.weight)),
-        "the kernel is turned round: conv2d does not flip it, row 0 meets the row above",
-        *_weights(
-            lambda layer: layer.weight.flip(2, 3) * layer.mask, lambda layer: (layer.weight * layer.mask).flip(2, 3)
-        ),
-        "the mask was multiplied with the picture: it belongs to the weight, so that every position has its own past",
-        _causal(weight=_plain, forward=lambda layer, x, weight: _convolved(layer, x * layer.mask, weight)),
-        _causal(forward=lambda layer, x, weight: _convolved(layer, x * layer.mask, weight)),
-        "the mask was multiplied with the output: it belongs to the weight",
-        _causal(weight=_plain, forward=lambda layer, x, weight: _convolved(layer, x, weight) * layer.mask),
-        _causal(forward=lambda layer, x, weight: _convolved(layer, x, weight) * layer.mask),
-        "the mask was added to the weight: multiply, so that a forbidden entry counts 0",
-        *_weights(lambda layer: layer.weight + layer.mask),
-        "forbidden entries became −∞ or a large negative number, as before a softmax: in a sum what has no effect is 0",
-        *_weights(lambda layer: layer.weight.masked_fill(layer.mask == 0, -torch.inf)),
-        *_weights(lambda layer: layer.weight.masked_fill(layer.mask == 0, -1e9)),
-        "the weight was divided by how many places are seen: the output is their sum, no mean",
-        *_weights(lambda layer: layer.weight * layer.mask / layer.mask.sum()),
-        "shifting the picture does not hide the future: the entries of the weight that see it must have no effect",
-        *[_causal(weight=_plain, forward=_shifted(*by)) for by in ((1, 0), (0, 1), (1, 1))],
-        "the output is right, but gradients reach forbidden entries: the product of weight and mask must be part of the graph, not written into .data",
-        *_weights(_masked_data),
-        "no gradient reaches the weight: multiply it by the mask as it is, not its .data, and make no new nn.Parameter in forward",
-        *_weights(lambda layer: layer.weight.detach() * layer.mask),
-        "no gradient reaches the parameters: the output was detached, or made without a graph",
-        _around(after=torch.detach),
-        "no gradient flows back to the picture x: the layers below would learn nothing",
-        _around(before=torch.detach),
-        _NO_WEIGHT,
-        _causal(build=lambda layer: layer.weight.requires_grad_(False)),
-        _EXCHANGED,
-        _causal(channels=lambda made_from, made: (made, made_from)),
-        _NO_WHOLE,
-        *[_causal(channels=lambda made_from, made: (1, made)), _causal(channels=lambda made_from, made: (1, 1))],
-        _TRAINED,
-        *_with_another(lambda layer: layer.mask, lambda layer: layer.mask[None, None], lambda layer: 1 * layer.weight),
-        _NO_BIAS,
-        _causal(bias=False),
-        _BIAS_AXES,
-        _causal(build=lambda layer: setattr(layer, "bias", nn.Parameter(layer.bias[None, :, None, None]))),
-        "the bias is not added: conv2d takes it as its third argument",
-        _causal(forward=lambda layer, x, weight: layer._conv_forward(x, weight, None)),
-        "the bias is a single number: each output channel has its own",
-        _causal(
-            build=lambda layer: layer.register_parameter("bias", nn.Parameter(layer.bias[:1].detach())),
-            forward=lambda layer, x, weight: layer._conv_forward(x, weight, None) + layer.bias,
-        ),
-        "the bias counts twice: conv2d adds it already",
-        _causal(forward=lambda layer, x, weight: _convolved(layer, x, weight) + layer.bias[:, None, None]),
-        "the bias runs along height or width: it has one number for each output channel, so add it as [channels_out, 1, 1]",
-        _causal(forward=lambda layer, x, weight: layer._conv_forward(x, weight, None) + layer.bias),
-        _causal(forward=lambda layer, x, weight: layer._conv_forward(x, weight, None) + layer.bias[:, None]),
-        "padding is missing: with kernel // 2 zeros on every side the output is as large as the picture",
-        _causal(padding=lambda kernel: 0),
-        "there is too much padding: kernel // 2 zeros on every side",
-        *[
-            _causal(padding=size)
-            for size in (lambda kernel: kernel, lambda kernel: kernel - 1, lambda kernel: kernel // 2 + 1)
-        ],
-        "the padding is right for one kernel only: kernel // 2 zeros on every side",
-        *[_causal(padding=lambda kernel: 1), _causal(padding=lambda kernel: 2)],
-        "only two sides are padded: kernel // 2 zeros above and below, left and right",
-        *[_causal(padding=lambda kernel: (kernel // 2, 0)), _causal(padding=lambda kernel: (0, kernel // 2))],
-        "you padded one side for two, above or on the left, as for a sequence, so that the output is shifted: pad all sides alike",
-        *[_causal(forward=_padded(*sides)) for sides in ((True, True), (False, True), (True, False))],
-        *[_causal(weight=_plain, forward=_padded(*sides)) for sides in ((True, True), (False, True))],
-        "the border is not zero: pad with zeros, not with a copy of the picture",
-        *[_causal(padding_mode=mode) for mode in ("reflect", "replicate", "circular")],
-        "an activation follows: the convolution alone is asked for, its output may be any number",
-        *[_around(after=a) for a in (torch.relu, torch.tanh, torch.sigmoid, silu)],
-        "an activation comes first: the picture goes into the convolution as it is",
-        *[_around(before=a) for a in (torch.relu, silu)],
-    ),
-    results=RESULTS,
-    prepare=_behaviour,
-)
-
-
-# 4. the straight-through line
+# 3. the codebook term and the commitment term
 
 
 def _through(z: Tensor, e: Tensor) -> Tensor:
     return z + (e - z).detach()
 
-
-_CODE = _NEAREST.but(
-    chosen=lambda codebook, codes: codebook[codes],  # [batch, height, width, d]
-    e=lambda chosen: chosen.movedim(-1, 1),
-)
-_LINE = _CODE.but(line=_through)
-
-
-def _quantise_cases(generator: Generator) -> list[Arguments]:
-    shapes = [((3, 3, 3, 3), 5), ((2, 3, 4, 4), 5), ((2, 4, 2, 3), 8), ((1, 1, 2, 5), 3), ((4, 2, 1, 1), 6)]
-    z, codebook = _map_of_codes(generator, (2, 2, 3, 2), 4)
-    exact = _CODE(z, codebook).clone().requires_grad_(), codebook.requires_grad_()
-    small = tuple((1e-3 * a).requires_grad_() for a in _map_of_codes(generator, (2, 3, 2, 2), 4))
-    return [*(_map_of_codes(generator, shape, size, gradient=True) for shape, size in shapes), exact, small]
-
-
-quantise = Exercise(
-    "quantise",
-    _LINE,
-    _quantise_cases,
-    wrong(
-        "the value is right, but no gradient reaches z: it goes to the codebook instead; detach the way from z to its code",
-        _CODE,
-        "the value is right, but no gradient flows back: z must keep its own, and only what is added to it is detached",
-        _CODE.then(torch.detach),
-        "z gets its gradient, but the codebook gets one too: detach the code as well, not z alone",
-        _LINE.but(line=lambda z, e: z + (e - z.detach())),
-        "this is z: its value must be that of the nearest code",
-        *[_LINE.but(line=lambda z: z.clone()), _LINE.but(line=lambda z: z.detach())],
-        _LINE.but(line=lambda z, e: e + (z - e).detach()),
-        "you added the code to z: what is added is the way from z to its code, e − z",
-        *[_LINE.but(line=lambda z, e: z + e.detach()), _LINE.but(line=lambda z, e: z + e)],
-        "the sign of the way from z to its code is flipped: it is e − z",
-        *[_LINE.but(line=lambda z, e: z + (z - e).detach()), _LINE.but(line=lambda z, e: z + (z - e))],
-        _LINE.but(line=lambda z, e: z - (e - z).detach()),
-        "the gradient to z has the wrong sign: z stands in the sum with a plus, its detached copy with a minus",
-        _LINE.but(line=lambda z, e: e.detach() + z.detach() - z),
-        _LINE.but(line=lambda z, e: e + (z.detach() - z)),
-        _LINE.but(line=lambda z, e: (e + z).detach() - z),
-        "you reshaped the codes to the shape of z: move their last axis to place 1 instead (movedim or permute)",
-        _LINE.but(e=lambda z, chosen: chosen.reshape(z.shape)),
-        _CODE.but(e=lambda z, chosen: chosen.reshape(z.shape)),
-        "the codes have their axis d last, z has it at place 1: move it back before you subtract",
-        _LINE.but(e=lambda chosen: chosen),
-        "height and width of the codes are exchanged: [batch, height, width, d] goes back with permute(0, 3, 1, 2)",
-        _LINE.but(e=lambda chosen: chosen.permute(0, 3, 2, 1)),
-        "z was cut into vectors in the order of memory: move the channel axis to the end before the search",
-        *[_LINE.but(vectors=_cut), _LINE.but(vectors=_cut, e=lambda z, chosen: chosen.reshape(z.shape))],
-        "these are not the nearest codes: take the argmin of ‖z − e‖² over the codes",
-        _LINE.but(codes=lambda distances: distances.argmax(-1)),
-        _LINE.but(distances=lambda vectors, codebook: -vectors @ codebook.T),
-    ),
-)
-
-
-# 5. the codebook term and the commitment term
 
 _TERMS = Formula(
     "z nearest beta",
@@ -605,7 +249,7 @@ vq_terms = Exercise(
 )
 
 
-# 6. one step of the moving averages
+# 4. one step of the moving averages
 
 
 def _quotient(m: Tensor, n: Tensor) -> Tensor:
@@ -725,4 +369,170 @@ ema_update = Exercise(
         ),
     ),
     results=("counts", "sums", "codebook"),
+)
+
+
+# 5. a whole step, in order
+
+_STEP = Formula(
+    "z counts sums decay training",
+    codebook=lambda sums, counts: sums / counts[:, None],
+    codes=lambda z, codebook: torch.cdist(z, codebook).argmin(1),
+    held=lambda z: z.detach(),
+    keep=lambda decay: decay,
+    N=lambda counts, codes, keep: keep * counts + (1 - keep) * torch.bincount(codes, minlength=len(counts)),
+    m=lambda sums, codes, held, keep: (
+        keep * sums + (1 - keep) * torch.zeros(sums.shape).to(held).index_add(0, codes, held)
+    ),
+    moved=lambda m, N: m / N[:, None],
+    named=lambda codes: codes,  # the codes returned
+    e=lambda codebook, codes: codebook[codes],
+    line=lambda z, e: _through(z, e),
+    state=lambda training, N, m, counts, sums: (N, m) if training else (counts, sums),
+    step=lambda named, line, state: (named, line, *state),
+)
+
+
+def _step_cases(generator: Generator) -> list[Arguments]:
+    def case(size: int, d: int, n: int, decay: float, training: bool, spread: float = 1.0) -> Arguments:
+        counts = 0.5 + 3 * uniform(generator, size)
+        sums = counts[:, None] * normal(generator, size, d)
+        return normal(generator, n, d, scale=spread, gradient=True), counts, sums, decay, training
+
+    trained = [
+        case(5, 2, 40, 0.5, True),
+        case(4, 3, 12, 0.9, True),
+        case(6, 2, 1, 0.75, True),
+        case(3, 1, 30, 0.2, True),
+    ]
+    return [*trained, case(5, 2, 40, 0.5, False), case(3, 4, 2, 0.9, False), case(8, 2, 60, 0.6, True, spread=3.0)]
+
+
+vq_step = Exercise(
+    "vq_step",
+    _STEP,
+    _step_cases,
+    wrong(
+        "the averages moved although `training` is False: codes that move on held-out pictures have learned from them",
+        _STEP.but(state=lambda N, m: (N, m)),
+        "the averages did not move although `training` is True",
+        _STEP.but(state=lambda counts, sums: (counts, sums)),
+        "`training` is the wrong way round: the averages move where it is True",
+        _STEP.given(training=lambda training: not training),
+        "the codes were chosen again after the codebook had moved: return those that the averages were moved by",
+        _STEP.but(named=lambda z, moved: torch.cdist(z, moved).argmin(1)),
+        _STEP.but(named=lambda z, moved: torch.cdist(z, moved).argmin(1), e=lambda moved, named: moved[named]),
+        "these are vectors of the moved codebook: decode those that were chosen, before they moved",
+        _STEP.but(e=lambda moved, codes: moved[codes]),
+        "the averages were made of the chosen vectors, which are where they are: average the encoder's outputs z",
+        _STEP.but(held=lambda z, codebook, codes: codebook[codes].detach()),
+        _STEP.but(held=lambda z, codebook, codes: _through(z, codebook[codes]).detach()),
+        "a gradient flows from the averages back to z: detach it there",
+        _STEP.but(held=lambda z: z),
+        "γ and 1 − γ are exchanged: γ, near 1, stands before the old state",
+        _STEP.but(keep=lambda decay: 1 - decay),
+        "no gradient reaches z: the straight-through line hands it the decoder's, z + sg[e − z]",
+        _STEP.but(line=lambda e: e.detach()),
+        "this is z: the value of the straight-through line is the chosen vector",
+        _STEP.but(line=lambda z: 1 * z),
+        "the codebook is sums / counts, the averages as they come in: the sums alone are not where the codes are",
+        _STEP.but(codebook=lambda sums: sums),
+        "the codes are the farthest: take the argmin of the distances",
+        _STEP.but(codes=lambda z, codebook: torch.cdist(z, codebook).argmax(1)),
+    ),
+    results=("codes", "straight-through draw", "counts", "sums"),
+)
+
+
+# 6. residual quantisation
+
+Stages = Callable[..., Any]
+
+
+def _stages(
+    searched: Stages = lambda z, left, total: left,
+    after: Stages = lambda z, left, e: left - e,
+    books: Change = torch.clone,
+    codes: Change = torch.clone,
+    chosen: Stages = lambda far: far.argmin(-1),
+    total_of: Stages = lambda vectors: sum(vectors),
+    line: Stages = lambda z, total: _through(z, total),
+) -> Answer:
+    """Codes of one codebook after another: what each searches for, what is left after it, and what is made of all."""
+
+    def answer(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+        left, found, vectors = z.detach(), [], []
+        total = torch.zeros_like(left)
+        for book in books(codebooks):
+            k = chosen(torch.cdist(searched(z.detach(), left, total), book))
+            left, total = after(z.detach(), left, book[k]), total + book[k]
+            found.append(k)
+            vectors.append(book[k])
+        return codes(torch.stack(found, 1)), line(z, total_of(vectors))
+
+    return answer
+
+
+def _best_of_all(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    """The nearest of all K^R sums."""
+    stages, size = codebooks.shape[:2]
+    numbers = torch.cartesian_prod(*[torch.arange(size)] * stages).reshape(-1, stages)
+    sums = sum(book[numbers[:, r]] for r, book in enumerate(codebooks))
+    best = torch.cdist(z.detach(), sums).argmin(1)
+    return numbers[best], _through(z, sums[best])
+
+
+def _residual_cases(generator: Generator) -> list[Arguments]:
+    def case(stages: int, size: int, d: int, n: int) -> Arguments:
+        scale = 0.6 ** torch.arange(stages, dtype=torch.float64)[:, None, None]
+        return normal(generator, n, d, gradient=True), scale * normal(generator, stages, size, d)
+
+    return [
+        case(3, 4, 2, 30),
+        case(2, 5, 3, 12),
+        case(1, 4, 2, 8),
+        case(4, 3, 2, 1),
+        case(2, 3, 3, 2),
+        case(3, 3, 1, 20),
+    ]
+
+
+residual_codes = Exercise(
+    "residual_codes",
+    _stages(),
+    _residual_cases,
+    wrong(
+        "every codebook quantised z itself: the second quantises what the first has left over, z − e",
+        _stages(searched=lambda z, left, total: z),
+        _stages(after=lambda z, left, e: left),
+        "what is left is what was searched for less its code: the sign is flipped",
+        _stages(after=lambda z, left, e: e - left),
+        _stages(after=lambda z, left, e: left + e),
+        "what is left after a stage is taken from what was left before it: you subtracted the last code from z",
+        _stages(after=lambda z, left, e: z - e),
+        "the next stage searched for the code itself, not for what it leaves over",
+        _stages(after=lambda z, left, e: e),
+        "the sum of all stages is the quantised vector: you returned the last stage's",
+        _stages(total_of=lambda vectors: vectors[-1]),
+        "the sum of all stages is the quantised vector: you returned the first stage's",
+        _stages(total_of=lambda vectors: vectors[0]),
+        "you averaged the stages: the quantised vector is their sum",
+        _stages(total_of=lambda vectors: sum(vectors) / len(vectors)),
+        "the stages are in the wrong order: the first codebook comes first",
+        _stages(books=lambda books: books.flip(0)),
+        _stages(books=lambda books: books.flip(0), codes=lambda codes: codes.flip(1)),
+        "the codes are [n, R], a row for each vector",
+        _stages(codes=lambda codes: codes.T),
+        "the codes are [n, R], a row for each vector, and were reshaped, not transposed",
+        _stages(codes=lambda codes: codes.T.reshape(codes.shape)),
+        "you searched all K^R sums for the nearest: residual quantisation decides stage by stage, with R · K distances",
+        _best_of_all,
+        "these are the farthest codes: take the argmin",
+        _stages(chosen=lambda far: far.argmax(-1)),
+        "no gradient reaches z: end with the straight-through line, z + sg[Σ e − z]",
+        _stages(line=lambda z, total: total.detach()),
+        "what is left over was returned: return the sum of the codes",
+        _stages(line=lambda z, total: _through(z, z - total)),
+    ),
+    results=("codes", "quantised vectors"),
 )

@@ -12,7 +12,7 @@ from vae_course.distributions.discrete import relaxed_categorical
 from vae_course.distributions.quantised import look_up, nearest_code, perplexity
 from vae_course.inference.gradients import gradient_draws, pathwise
 from vae_course.networks.codebook import MovingCodebook
-from vae_course.notebook.figures import BLACK, BLUE, COLOURS, VERMILION, subplots
+from vae_course.notebook.figures import BLACK, BLUE, COLOURS, ORANGE, VERMILION, subplots
 from vae_course.notebook.widgets.interactive import Interactive
 from vae_course.randomness import seeded
 
@@ -31,12 +31,22 @@ def draw_temperature(logits: Tensor, cost: Tensor, temperature: float, draws: in
     first = gradients[:, 0]
     figure, (left, right) = subplots(1, 2, figsize=(12, 4.8))
     x, y = (relaxed @ torch.tensor(CORNERS).to(relaxed)).T.tolist()
-    left.fill(*zip(*CORNERS, strict=True), fill=False, linewidth=2)
-    left.scatter(x, y, s=8, alpha=0.4, linewidths=0, color=BLUE)
-    left.set(title=f"{draws:,} draws at τ = {temperature:.2f}", aspect="equal")
+    left.fill(*zip(*CORNERS, strict=True), fill=False, linewidth=1)
+    left.scatter(x, y, s=8, alpha=0.4, linewidths=0, color=BLUE, zorder=3)
+    inside = (relaxed > 0.99).sum(0).tolist()  # draws in each corner, which its outline would hide
+    for (across, up), count in zip(CORNERS, inside, strict=True):
+        left.scatter([across], [up], s=2 * count, color=ORANGE, zorder=2)
+        left.text(across, up + (0.08 if up else -0.16), f"{count} in the corner", ha="center", fontsize=11)
+    left.set(title=f"{draws:,} draws at τ = {temperature:.2f}", xlim=(-0.2, 1.2), ylim=(-0.2, 1.05), aspect="equal")
     left.set_axis_off()
     edge = max(1.0, 4 * abs(truth))
-    right.hist(first.clamp(-edge, edge).tolist(), bins=60, color=BLUE)
+    beyond = [int((first < -edge).sum()), int((first > edge).sum())]
+    right.hist(first[first.abs() <= edge].tolist(), bins=60, range=(-edge, edge), color=BLUE)
+    right.bar(
+        [-1.08 * edge, 1.08 * edge], beyond, 0.06 * edge, color=ORANGE, label=f"beyond ±{edge:.1f}: {sum(beyond)}"
+    )
+    for at, count in zip((-1.08 * edge, 1.08 * edge), beyond, strict=True):
+        right.text(at, count, str(count), ha="center", va="bottom", fontsize=11)
     right.axvline(truth, color=BLACK, linewidth=3, label=f"exact {truth:.3f}")
     right.axvline(float(first.mean()), color=VERMILION, linestyle="--", label=f"mean {float(first.mean()):.3f}")
     right.set(
