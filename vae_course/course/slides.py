@@ -40,10 +40,11 @@ PAGE = """<!doctype html>
 <script src="assets/reveal/reveal.js"></script>
 <script src="assets/reveal/notes/notes.js"></script>
 <script>
-function fit({{currentSlide: slide}}) {{  // smaller letters and figures, until the slide holds them
+function fit({{currentSlide: slide}}) {{  // smaller figures, then smaller letters too, until the slide holds them
   const {{width, height}} = Reveal.getConfig();
-  for (let size = 30; size >= 16; size--) {{
-    slide.style.fontSize = size + "px";
+  for (let step = 0; step <= 18; step++) {{
+    slide.style.setProperty("--figure", Math.max(0.6, 1 - 0.1 * step));
+    slide.style.fontSize = Math.min(30, 34 - step) + "px";
     if (slide.scrollHeight <= height && slide.scrollWidth <= width + 2) break;
   }}
 }}
@@ -68,8 +69,8 @@ STYLE = """
 .reveal .highlight { background: #f5f5f2; padding: 2px 12px; border-radius: 6px; }
 .reveal code { font-family: "DejaVu Sans Mono", monospace; font-size: 0.85em; }
 .reveal .highlight code, .reveal pre code { font-size: 1em; }
-.reveal img { width: 100%; max-height: 21em; object-fit: contain; display: block; margin: 0.2em auto; }
-.reveal h2 ~ .cell img, .reveal p ~ .cell img { max-height: 15.5em; }
+.reveal img { width: 100%; max-height: calc(21em * var(--figure, 1)); object-fit: contain; display: block; margin: 0.2em auto; }
+.reveal h2 ~ .cell img, .reveal p ~ .cell img { max-height: calc(15.5em * var(--figure, 1)); }
 .reveal mjx-container { font-size: 0.95em; }
 .reveal details { display: none; }
 .reveal .slides section .fragment { transition: none; }
