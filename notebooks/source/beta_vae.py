@@ -53,7 +53,7 @@ run = start()
 # picture comes twice), column and row. All $3 \cdot 4 \cdot 8 \cdot 8 \cdot 8 = 6144$ combinations exist, each once.
 # So the factors are independent and uniform, and every average over the data can be computed in full.
 
-# %%
+# %% tags=["slide"]
 data = sprites().to(run.device)
 images, factors = data.images, data.factors
 names = list(data.names)
@@ -136,7 +136,7 @@ def beta_loss(vae, x: Tensor, beta: float) -> Tensor:
 # $\sqrt{\lambda_j - \beta\sigma^2}$. A higher price never opens a latent.
 # </details>
 
-# %%
+# %% tags=["slide"]
 from vae_course.distributions.families import diagonal_normal
 from vae_course.exact.linear_gaussian import LinearGaussian
 
@@ -188,7 +188,7 @@ claim(
 # %% [markdown]
 # And a linear β-VAE that is trained by gradients, with twelve latents, knowing nothing of eigenvalues?
 
-# %%
+# %% tags=["slide"]
 from vae_course.models.vae import mlp_vae
 
 fixed_std = lambda mean: diagonal_normal(mean, STD, event_axes=3)
@@ -254,7 +254,7 @@ rates, distortions = zip(*ends.values(), strict=True)
 slopes = [(b[1] - a[1]) / (a[0] - b[0]) for a, b in pairwise(ends.values())]
 print("slopes", [round(slope, 2) for slope in slopes])
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(10, 5))
 axes.plot(rates, distortions, "o-", markersize=10)
 for beta, rate, distortion in zip(prices, rates, distortions, strict=True):
@@ -288,7 +288,7 @@ claim("after this training, even at price 1 the end of β = 2 costs less than th
 # **Capacity** turns it round (Burgess et al.): name the rate, not the price, and let $\gamma\,|R - C|$ pull the KL to C, with C
 # rising from 0 during training.
 
-# %%
+# %% tags=["slide"]
 CAPACITY, GAMMA = 6.0, 20.0
 batches_done = 0
 
@@ -387,7 +387,7 @@ claim("where q(z) is nearly N(0, Σ) with correlation 0.8, each piece is what th
 # Now **exercises [[:decompose_kl]] and [[:minibatch_log_q]]** (the three pieces; q(z) from a batch).
 
 
-# %%
+# %% tags=["slide"]
 def tc_loss(vae, x: Tensor, beta: float) -> Tensor:
     terms = decomposed_elbo(vae, x, size=len(x))
     penalties = terms.index_code + beta * terms.total_correlation + terms.dimension_wise
@@ -413,7 +413,7 @@ def mean_pieces(vae) -> dict[str, float]:  # 256 draws, under the whole mixture
     }
 
 
-# %%
+# %% tags=["slide"]
 before, again = mean_pieces(warm), deepcopy(warm)
 train_sprites(warm, lambda x: tc_loss(warm, x, 10.0), run.epochs(laptop=6, full=60))
 train_sprites(again, lambda x: beta_loss(again, x, 10.0), run.epochs(laptop=6, full=60))
@@ -449,7 +449,7 @@ claim("but the price on one piece costs information as well: more than a nat",
 #
 # A measure is an estimator: test it on codes for which the answer is known.
 
-# %%
+# %% tags=["slide"]
 from vae_course.evaluation.disentanglement import factor_vae_score, mutual_information_gap
 
 perfect = factors.cpu().double()  # each latent is a factor
@@ -514,7 +514,7 @@ def measured(vae) -> dict[str, float]:
     return row | {name: float(gap) for name, gap in zip(names, gaps, strict=True)}
 
 
-# %%
+# %% tags=["slide"]
 table = {name: [measured(vae) for vae in models[name]] for name in methods}
 column = lambda name, key: torch.tensor([row[key] for row in table[name]])
 for name in methods:
@@ -522,7 +522,7 @@ for name in methods:
              for key in ("MIG", "MIG of means", "FactorVAE", "index_code", "total_correlation", "in use")]  # fmt: skip
     print(f"{name:8s}", ", ".join(cells))
 
-# %%
+# %% tags=["slide"]
 figure, axes = figures.subplots(1, 3, figsize=(15, 4.8))
 for axis, key, unit in zip(
     axes,
@@ -588,7 +588,7 @@ claim("the FactorVAE score sees no such advantage of the β-TCVAE: its mean is a
 #
 # With one seed of each, could the order have come out otherwise?
 
-# %%
+# %% tags=["slide"]
 pairs = [(a, b) for a in column("VAE", "MIG") for b in column("β-TCVAE", "MIG")]
 otherwise = sum(int(a > b) for a, b in pairs)
 print(f"in {otherwise} of {len(pairs)} pairs of seeds the VAE's MIG is the higher one")
@@ -602,7 +602,7 @@ claim("one seed of each method would have said the opposite in three to eight of
 # A **traversal** moves one latent from −2 to 2 and decodes, the others kept. Below, the model of each method with the
 # median MIG.
 
-# %%
+# %% tags=["slide"]
 sweep = torch.linspace(-2, 2, 7)
 
 
@@ -725,7 +725,7 @@ for name in methods:
         largest = ", ".join(f"{float(v):.2f}" for v in shares[name][factor])
         print(f"{name:8s} {factor:8s} movement {sizes}; largest share {largest}")
 
-# %%
+# %% tags=["slide"]
 figure, axes = figures.subplots(2, 2, figsize=(13, 7.4))
 for row, factor in enumerate(("column", "rotation")):
     for axis, name in zip(axes[2 * row : 2 * row + 2], ("VAE", "β-TCVAE"), strict=True):

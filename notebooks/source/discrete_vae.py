@@ -89,7 +89,7 @@ cumulative = table.softmax(-1).cumsum(-1)  # [301, 3]
 drawn = {u: cost[(cumulative <= u).sum(-1).clamp(max=2)] for u in (0.35, 0.5, 0.8)}
 expected = table.softmax(-1) @ cost
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(11, 4.4))
 lines = {f"one draw, u = {u}": values for u, values in drawn.items()}
 figures.curves(axes, moved, lines, "A draw jumps, its mean does not", "first logit", "f(z)")
@@ -144,7 +144,7 @@ claim("the package refuses to take a pathwise gradient through a categorical dra
 # several independent alarms. Alarm c rings first with probability $e^{\ell_c} / \sum_k e^{\ell_k}$.
 
 
-# %%
+# %% tags=["slide"]
 def gumbel(u: Tensor) -> Tensor:
     return -(-u.log()).log()
 
@@ -192,7 +192,7 @@ temperatures = (3.0, 1.0, 0.3, 0.1)
 clouds = {t: relaxed(three, u[:1500], t) for t in temperatures}
 corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.866]], dtype=torch.float64)
 
-# %%
+# %% tags=["slide"]
 figure, axes = figures.subplots(1, 4, figsize=(15, 4.4))
 for axis, (t, cloud) in zip(axes, clouds.items(), strict=True):
     axis.fill(*corners.T, fill=False, linewidth=1)
@@ -261,7 +261,7 @@ temperature_explorer(three, cost)
 # Gu & Poole) has the value of the one-hot draw and the gradient of the relaxed one. One line:
 
 
-# %%
+# %% tags=["slide"]
 def straight_through(soft: Tensor) -> Tensor:
     hard = torch.nn.functional.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft)
     return hard + (soft - soft.detach())
@@ -338,7 +338,7 @@ def spread(c: str, family, estimator=estimators.pathwise, **options) -> dict:
     return {"mean": mean, "bias": bias, "error": error, "sd": float(sd)}
 
 
-# %%
+# %% tags=["slide"]
 steps = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 4.0)
 at = lambda family, t: lambda rows: family(rows, t)
 soft = {c: {t: spread(c, at(relaxed_categorical, t)) for t in steps} for c in costs}
@@ -375,7 +375,7 @@ for name, row in score.items():
 # $$ \sum_b q_a q_b\, \tfrac12 \big(\nabla f(e_a) + \nabla f(e_b)\big) \cdot (e_a - e_b) . $$
 
 
-# %%
+# %% tags=["slide"]
 def trapezoid(g) -> Tensor:
     at = value.clone().requires_grad_()
     (slope,) = torch.autograd.grad(g(at).sum(), at)  # g' at the three numbers
@@ -388,7 +388,7 @@ away = lambda c, mean, target: float((mean - target[c]).norm() / truth[c].norm()
 limit_bias = {c: away(c, limits[c], truth) for c in costs}
 from_limit = {c: away(c, hard[c][0.05]["mean"], limits) for c in costs}
 
-# %%
+# %% tags=["slide"]
 figure, axes = figures.subplots(1, 3, figsize=(16, 5.2))
 for c, colour in zip(costs, figures.COLOURS, strict=False):
     for axis, rows in zip(axes, (soft[c], hard[c]), strict=False):
@@ -518,7 +518,7 @@ models = {
 }
 
 
-# %%
+# %% tags=["slide"]
 scale = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -541,7 +541,7 @@ for name, row in rows.items():
     told = {key: round(row[key], 2) for key in ("ELBO", "log p(x)", 0.05, 0.7, 10.0)}
     print(f"{name:17s}", told)
 
-# %%
+# %% tags=["slide"]
 figure, axes = figures.subplots(1, 4, figsize=(16, 4.8))
 for axis, (name, row) in zip(axes, rows.items(), strict=True):
     curve = [row[t] for t in scale]
@@ -590,7 +590,7 @@ claim("at τ = 0.05 it lies within 0.3 nats of the exact ELBO for all four",
 # The second would be 0 if $E[\tilde z]$ were q, since the variables are independent, and B is linear in each.
 
 
-# %%
+# %% tags=["slide"]
 @torch.no_grad()
 def two_effects(model, temperature: float, repeats: int = 40) -> tuple[float, float]:
     codes = every_value(model.prior())  # [216, 3, 6]
@@ -668,7 +668,7 @@ gaussian = mlp_vae(train.shape, (300,), VARIABLES).to(run.device)
 loss = lambda model, x: -elbo(model, x).value
 gaussian = trained(gaussian, train.images, loss, epochs, size=100)
 
-# %%
+# %% tags=["slide"]
 from vae_course.evaluation.features import DigitFeatures
 
 reader = DigitFeatures.train(train)  # a classifier, with a seed of its own
@@ -717,7 +717,7 @@ claim("a classifier reads over seven tenths of the reconstructions from choices 
 # Like draws from the prior. It is the dependence that is missing.
 # </details>
 
-# %%
+# %% tags=["slide"]
 with torch.no_grad():
     z = large.posterior(test).sample()  # [n, variables, categories]
     mixed = [z[torch.randperm(len(z), device=z.device), v] for v in range(VARIABLES)]
@@ -734,7 +734,7 @@ figures.image_rows(shown, "Mixed codes fail as the prior does (mean images)", wi
 # most digits: the first 2 is nearly an 8, the second dissolves. In the third and fourth rows few are legible; most are grey
 # blends of several digits.*
 
-# %%
+# %% tags=["slide"]
 with torch.no_grad():
     log_q = large.logits(fixed_binarization(train.images)).log_softmax(-1)
     log_alone = log_q.logsumexp(0) - log(len(log_q))  # log q(z_v), each variable for itself

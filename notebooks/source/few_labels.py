@@ -121,7 +121,7 @@ def accuracy(network: nn.Module) -> float:
     return float((network(judged).argmax(1) == held_out.labels).float().mean())
 
 
-# %% tags=["slide"]
+# %%
 TOGETHER = run.epochs(laptop=500, full=2000)  # steps
 
 

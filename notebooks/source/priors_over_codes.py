@@ -117,7 +117,7 @@ vectors = model.codebook.vectors.clone()
 # the past alone. The stack is a **PixelCNN**.
 
 
-# %%
+# %% tags=["slide"]
 layers = {centre: MaskedConvolution(1, 1, 5, centre) for centre in (False, True)}
 figure, axes = figures.subplots(1, 2, figsize=(8, 3.6))
 for axis, (centre, layer) in zip(axes, layers.items(), strict=True):
@@ -176,7 +176,7 @@ down, right = (
 past = (down < 0) | ((down == 0) & (right < 0))
 blind = past & (right > -down)  # farther to the right than up
 
-# %%
+# %% tags=["slide"]
 AT = 7 * SIDE + 6
 figure, axes = figures.subplots(1, 2, figsize=(11, 5))
 for axis, (name, view) in zip(axes, views.items(), strict=True):
@@ -207,6 +207,10 @@ total = tiny.code_log_prob(every_field).logsumexp(0).exp()
 claim("over the 81 fields of 2 × 2 with K = 3 the probabilities add up to 1",
       (total - 1).abs() < 1e-9, total=total)  # fmt: skip
 
+# %% [markdown] tags=["notes"]
+# Before the figure: on squared paper, let the room mark what one masked layer of 3 × 3 sees, then what a second one adds. Who finds a
+# cell of the past that no number of layers reaches?
+
 # %% [markdown]
 # A larger first kernel shrinks the blind spot; a second stack for the rows above removes it (van den Oord et al., the
 # Gated PixelCNN). Ours has 7 × 7 first and two blocks of 3 × 3: it reaches five rows up and five columns to
@@ -230,7 +234,7 @@ claim("over the 81 fields of 2 × 2 with K = 3 the probabilities add up to 1",
 # last has seen the labels, as the PixelCNN has. "A class each" is the mixture of ten, which knows no label of the digit at hand; "the class told" is the one
 # of its own class.
 
-# %%
+# %% tags=["slide"]
 torch.manual_seed(run.seed)
 pixel_cnn = PixelCNN(K, 32, 2, kernel=7, conditions=10 * 49).to(run.device)
 places = torch.eye(49, device=run.device).reshape(49, *GRID)
@@ -298,7 +302,7 @@ cost["PixelCNN, a class each"] = log_mean_exp(by_class)
 cost["PixelCNN, the class told"] = by_class.gather(0, held_out.labels[None])[0]
 bits_a_code = {name: float(-log_p.mean() / 49 / log(2)) for name, log_p in cost.items()}
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(11, 4))
 figures.bars(axes, bits_a_code, "The more a prior sees, the fewer bits a code costs",
              "bits a code, held out")  # fmt: skip
@@ -359,7 +363,7 @@ drawn["real digits"] = held_out.images[N : 2 * N]
 distance = {name: ruler.distance(images, held_out.images[:N]) for name, images in drawn.items()}
 print({name: round(value, 1) for name, value in distance.items()})
 
-# %%
+# %% tags=["slide"]
 sees = lambda images: ruler.classifier(images).argmax(-1)
 with torch.no_grad():
     obeyed = sees(drawn["PixelCNN, a class each"]) == asked
@@ -387,7 +391,7 @@ claim("the reconstructions are closer still, by a factor of two or more",
 claim("the classifier sees the class asked for in more than seven tenths of them, and in fewer than of real digits",
       0.7 < obeyed.float().mean() < right["real digits"], share=obeyed.float().mean(), **right)  # fmt: skip
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(11, 5.6))
 in_columns = drawn["PixelCNN, a class each"].unflatten(0, (10, -1))[:, :5].transpose(0, 1)
 figures.show_mosaic(axes, in_columns.flatten(0, 1), 10,
@@ -447,7 +451,7 @@ with torch.no_grad():  # the same model, with a σ for each pixel, fitted to the
     freed = float(bits_per_dimension(freed, 784, levels=256).mean())
 print(f"distortion: one σ {parts['uniform prior'][0]:.2f}, a σ each pixel {freed:.2f} bits")
 
-# %%
+# %% tags=["slide"]
 yardsticks = {"one histogram": histogram_bits(256, False),
               "a histogram each pixel": histogram_bits(256, True)}  # fmt: skip
 figure, (axes,) = figures.subplots(1, 1, figsize=(12, 4))
@@ -472,6 +476,10 @@ claim("the distortion alone costs more than three times what a histogram of grey
       parts["uniform prior"][0] > 3 * yardsticks["one histogram"], **yardsticks, parts=parts)  # fmt: skip
 claim("a σ for each pixel saves between half a bit and a bit and a half of it",
       0.5 < parts["uniform prior"][0] - freed < 1.5, freed=freed, parts=parts)  # fmt: skip
+
+# %% [markdown] tags=["notes"]
+# Where do the 6.4 bits come from? σ is 0.08, which is 20 of 256 levels, and a normal of that width takes log2(20 · √(2πe)) = 6.4 bits. Let the room
+# work it out backwards: which σ would a histogram's 2 bits need? One level.
 
 # %% [markdown]
 # So the mean images succeed and the likelihood, which is about x with its noise, fails: most pixels of a digit are exactly black, and a
@@ -507,7 +515,7 @@ class MaskedLinear(nn.Linear):
         return nn.functional.linear(x, self.weight * self.seen, self.bias)
 
 
-# %%
+# %% tags=["slide"]
 class MaskedMLP(nn.Module):  # grey levels of 784 pixels -> logits [batch, 784, LEVELS]
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -544,7 +552,7 @@ on_codes = lambda codes: (
 fit([adam_player(on_codes, code_net, 5e-3)], Batches(four_codes, size=50), EPOCHS)
 code_prior = AutoregressiveCodes(quantised.codebook.vectors.clone(), GRID, code_net)
 
-# %%
+# %% tags=["slide"]
 with torch.no_grad():
     terms = elbo(WithPrior(quantised, code_prior), four(held_out.images))
     exact = -minus_log_p(as_numbers(held_out.images))
@@ -586,7 +594,7 @@ claim("no pixel's probability depends on itself or on pixels after it; on pixels
 # [[tighter_bounds]]).
 
 
-# %%
+# %% tags=["slide"]
 @torch.no_grad()
 def log_weights(images: Tensor, samples: int, share: float = 0.1) -> Tensor:  # [samples, n]
     z_e, book = quantised.encoder(images), quantised.codebook.vectors
@@ -654,7 +662,7 @@ def seconds(task, times: int = 3) -> float:  # the best of some runs
     return min(taken)
 
 
-# %%
+# %% tags=["slide"]
 from vae_course.models.vae import mlp_vae
 
 plain = mlp_vae((1, 28, 28), (400,), 20).to(run.device)  # untrained: the time is the same
@@ -682,7 +690,7 @@ claim("the VAE takes the least, by a factor of three or more",
 # So "slow to draw" was mostly a matter of the program: with its sums kept the masked MLP draws as fast as our VQ-VAE, whose sums are not. What stays is the number of
 # steps that wait for one another: 784, 49, 1. Draws from both:
 
-# %%
+# %% tags=["slide"]
 with torch.no_grad():
     fields = look_up(code_prior.draw(10), code_prior.codebook)
     samples = {
@@ -747,7 +755,7 @@ SPRITE, SIZE = (3, 32, 32), 64
 twice = lambda z: nn.functional.interpolate(z, scale_factor=2)  # [n, d, 4, 4] -> [n, d, 8, 8]
 
 
-# %%
+# %% tags=["slide"]
 class TwoLevels(nn.Module):
     def __init__(self, d: int = 8) -> None:
         super().__init__()
@@ -835,7 +843,7 @@ with torch.no_grad():
     returned = {"two levels": two(new_top.nearest, new_bottom.nearest),
                 "one level": one(new_single.nearest)}  # fmt: skip
 
-# %%
+# %% tags=["slide"]
 # the 3 × 3 top codes around each place
 around = lambda field: (
     2 * twice(nn.functional.unfold(field, 3, padding=1).unflatten(-1, (4, 4)))
@@ -855,7 +863,7 @@ weights = {"two levels": sum(p.numel() for p in two.parameters()),
 print({name: f"{value:.0f} bits" for name, value in bits.items()})
 print({name: f"{value:.1f} dB" for name, value in ratio.items()}, weights)
 
-# %%
+# %% tags=["slide"]
 figures.image_rows(
     {"held out": new_sprites[:12], **{name: images[:12] for name, images in returned.items()}},
     "Through two levels, and through one (mean images)", width=13,

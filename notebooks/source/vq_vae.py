@@ -57,7 +57,7 @@ run = start()
 #
 # $$ k_i = \arg\min_k \| z_e(x)_i - e_k \|^2, \qquad z_i = e_{k_i} . $$
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(13, 3.4))
 places = {
     "x": (0, 0), "encoder": (1.3, 0), "$z_e$": (2.7, 0), "nearest": (4.1, 0), "codebook": (4.1, 1.2),
@@ -146,7 +146,7 @@ claim("the KL term is 49 log K nats for every picture",
 # encoder alone.
 # </details>
 
-# %%
+# %% tags=["slide"]
 code, encoded = q.nearest, q.continuous
 z = code.detach() + (encoded - encoded.detach())  # the straight-through line
 parts = {"encoder": learned.encoder, "codebook": learned.codebook, "decoder": learned.decoder}
@@ -166,7 +166,7 @@ def moved_by(term: Tensor) -> list[str]:  # the parts that get a gradient
     return found
 
 
-# %%
+# %% tags=["slide"]
 moves = {name: moved_by(term) for name, term in three.items()}
 print(moves)
 at_code = code.detach().clone().requires_grad_()
@@ -187,6 +187,10 @@ claim(
 )
 claim("the encoder gets the decoder's gradient at the code, unchanged",
       torch.allclose(of_decoder, of_encoder))  # fmt: skip
+
+# %% [markdown] tags=["notes"]
+# Draw a table on the board, three terms by three parts, and let the room fill it before the cell is run. Then ask what each `detach`
+# is for: take one away, and which entry changes?
 
 # %% [markdown]
 # Two ways to get it wrong without an error message: put β on the codebook term, or compute the codebook term *after*
@@ -238,7 +242,7 @@ moved_at_all = (by_k_means - first).norm(dim=1) > 1e-3
 claim("with γ = 0.8 and counts from twice as many points, each code goes a ninth of that way",
       bool(((went - 1 / 9).abs() < 1e-3)[moved_at_all].all()), went=went)  # fmt: skip
 
-# %%
+# %% tags=["slide"]
 from vae_course.notebook.widgets.choices import codebook_explorer
 
 codebook_explorer(moons.float())
@@ -263,7 +267,7 @@ codebook_explorer(moons.float())
 # code. They grow by a factor of a hundred and more.
 # </details>
 
-# %%
+# %% tags=["slide"]
 BETA = 0.25
 
 
@@ -306,7 +310,7 @@ grown = train_vq(loose, EPOCHS, beta=0.0)
 decibel = {"β = 0.25": in_decibels(model), "β = 0": in_decibels(loose)}
 print({name: f"{value:.1f} dB" for name, value in decibel.items()}, "held out")
 
-# %%
+# %% tags=["slide"]
 with torch.no_grad():
     shown = held_out.images[:10]
     again = {name: vq.likelihood(vq.posterior(shown).mean).mean
@@ -321,7 +325,7 @@ figures.image_rows(
 # *Figure: ten digits; below them their reconstructions with β = 0.25, a little softer; below those with β = 0, softer still,
 # with grey around the strokes.*
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(11, 4.4))
 for name, lengths in {"β = 0": grown, "β = 0.25": kept}.items():
     axes.semilogy(lengths, label=name)
@@ -347,7 +351,7 @@ claim("and the pictures lose more than three decibels",
 # the loss by $2\sigma^2$ to have the squared error itself. Then the commitment term stands there with the weight
 # $2 \sigma^2 \beta$: lecture [[likelihoods]] called such a number the effective β.
 
-# %%
+# %% tags=["slide"]
 sigma = float(model.family.log_std.detach().exp())
 weighs = 2 * sigma**2 * BETA
 light, heavy = digit_model(), digit_model()
@@ -384,7 +388,7 @@ claim("after this training, fifty times that or more costs less than a decibel a
 # codes of the near start; see what becomes of the far one.
 # </details>
 
-# %%
+# %% tags=["slide"]
 starts = {"near": 1.0, "far": 4.0}  # the standard deviation of a code's numbers
 in_use, quality = {}, {}
 for place, std in starts.items():
@@ -398,7 +402,7 @@ for place, std in starts.items():
         print(f"{place:4s} start, {name:11s}: {len(before):3d} codes of {K} in use before, "
               f"{len(after):3d} after training, {quality[place, name]:.1f} dB")  # fmt: skip
 
-# %%
+# %% tags=["slide"]
 held_codes = codes_of(model)  # [n, 7, 7]
 in_epoch, in_two = (float(perplexity(part, K)) for part in (held_codes, held_codes[:2]))
 print(f"perplexity {in_epoch:.0f} of {K} over the held-out set, {in_two:.0f} over two pictures")
@@ -506,7 +510,7 @@ for step in (0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2):
     squares = (returned - test_flat).square().mean(1)
     by_pca[table_bits(rounded, test_rounded)] = to_decibels(squares)
 
-# %%
+# %% tags=["slide"]
 figure, (axes,) = figures.subplots(1, 1, figsize=(12, 5))
 for name, curve in {
     "PCA, rounded, a table each": by_pca,
@@ -540,6 +544,9 @@ claim("with 16 codes the VQ-VAE is more than a decibel above k-means on patches,
       ratio > patched[at_16] + 1, vq=spent, patches=patched)  # fmt: skip
 claim("after this training it lies below PCA if its codes are paid alike, and above PCA if by tables",
       ratio < pca(at_16) and ratio > pca(sixteen), vq=spent, tables=tabled, pca=by_pca)  # fmt: skip
+
+# %% [markdown] tags=["notes"]
+# Cover the hollow diamonds. Ask what PCA is given here that the VQ-VAE is not: tables of frequencies. Then show them.
 
 # %% [markdown]
 # Networks are worth two to three decibels over patches of pixels with 16 codes. With 128 it is less than one after this training and two after
@@ -580,7 +587,7 @@ def play(z: Tensor, timbre: Tensor) -> Tensor:  # [n, d, 32], [n] -> [n, 1, 512]
     return tone_decoder(torch.cat([z, spread(asked, like=z)], 1))
 
 
-# %%
+# %% tags=["slide"]
 def tone_loss(x: Tensor, timbre: Tensor) -> Tensor:
     posterior = NearestCode(tone_encoder(x), tone_book.vectors)
     tone_book.update(posterior.continuous, posterior.codes)
@@ -598,7 +605,7 @@ tone_batches = Batches(tone_train.sounds, tone_train.timbre, size=25)
 fit([adam_player(tone_loss, tone_model, 8e-3)], tone_batches, run.epochs(laptop=9, full=30))
 
 
-# %%
+# %% tags=["slide"]
 def moment(sounds: Tensor, pitch: Tensor) -> Tensor:  # phase of the first harmonic, complex
     time = torch.arange(sounds.shape[-1], device=sounds.device) / RATE
     wave = torch.polar(torch.hann_window(len(time), device=sounds.device),
@@ -630,7 +637,7 @@ claim("and another one, if it is told that, in at least 85 of 100",
 claim("nine in ten begin within a fiftieth of a period of the moment at which the original begins",
       max(late.values()) < 1 / 50, **late)  # fmt: skip
 
-# %%
+# %% tags=["slide"]
 flute = int((tone_test.timbre == 0).nonzero()[0])
 one_tone = tone_test.sounds[[flute] * 3]
 voices = torch.cat([one_tone[:1], converted(one_tone, torch.arange(3, device=run.device))])
@@ -717,7 +724,7 @@ claim("all eight tones of the converted scale are in tune, and heard as strings"
 #
 # The first is quickly tried, with networks of the same width and about equal bits: $5^3 = 125$ grid points for 128 codes.
 
-# %%
+# %% tags=["slide"]
 torch.manual_seed(run.seed)
 to_three, from_three = (make(train.shape, CHANNELS, 3) for make in (FieldEncoder, FieldDecoder))
 rounding = nn.ModuleList([to_three, from_three, NormalWithLearnedStd()]).to(run.device)
