@@ -53,6 +53,8 @@ def test_an_executed_notebook_is_small_and_holds_no_error_and_no_dead_widget(tar
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
             assert build.WIDGET not in output.get("data", {})
+            text = output.get("data", {}).get("text/plain", "")
+            assert " at 0x" not in text or text.startswith("Interactive("), text  # an address tells a reader nothing
             assert not (output.output_type == "stream" and output.name == "stderr"), output.text
 
 

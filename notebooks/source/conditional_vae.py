@@ -630,7 +630,7 @@ players = [
     adam_player(lambda x, y: cost(regress_beam(y), x), without_z, 3e-3, "without"),
 ]
 beam_batches = Batches(layouts, wishes, size=50, augment=binarize)
-fit(players, beam_batches, run.epochs(laptop=37, full=60))
+beam_history = fit(players, beam_batches, run.epochs(laptop=37, full=60))
 
 # %%
 wished = beam_test.parameters.to(run.device)

@@ -176,7 +176,7 @@ torch.manual_seed(run.seed)
 pretrained, untrained = (mlp_vae(SMALL, (200,), CODE).to(run.device) for _ in range(2))
 of_many = Batches(many, size=50, augment=binarize)
 player = adam_player(lambda x: -elbo(pretrained, x).value, pretrained, 3e-3)
-fit([player], of_many, run.epochs(laptop=8, full=10))
+history = fit([player], of_many, run.epochs(laptop=8, full=10))
 
 # %% tags=["slide"]
 ways = {

@@ -176,7 +176,7 @@ drawn_train = fixed_binarization(train.images).to(run.device)
 drawn = fixed_binarization(held_out.images).to(run.device)
 batches = Batches(train.images.to(run.device), size=50, augment=binarize)
 player = adam_player(lambda x: -elbo(vae, x).value, vae, 3e-3)
-fit([player], batches, run.epochs(laptop=50, full=200))
+history = fit([player], batches, run.epochs(laptop=50, full=200))
 
 
 # %% tags=["slide"]

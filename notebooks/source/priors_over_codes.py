@@ -177,7 +177,7 @@ past = (down < 0) | ((down == 0) & (right < 0))
 blind = past & (right > -down)  # farther to the right than up
 
 # %% tags=["slide"]
-AT = 7 * SIDE + 6
+AT = 7 * SIDE + 3
 figure, axes = figures.subplots(1, 2, figsize=(11, 5))
 for axis, (name, view) in zip(axes, views.items(), strict=True):
     seen = view[:, AT]
@@ -193,7 +193,7 @@ figure
 # %% [markdown]
 # *Figure: two grids of 9 × 9 with a cross at the position asked about. Grey cells, above it or to the left in its row, move
 # its logits. Blue dots mark cells of the past that do not: on the left those farther to the right than up; on the right some of these,
-# and the rows and columns more than five away.*
+# and the rows more than five above.*
 
 # %%
 claim("no position sees itself or what follows, wherever it stands",
@@ -253,7 +253,9 @@ def prior_loss(codes: Tensor, y: Tensor) -> Tensor:
 
 
 code_batches = Batches(codes, train.labels, size=50)
-fit([adam_player(prior_loss, pixel_cnn, 5e-3)], code_batches, run.epochs(laptop=7, full=10))
+prior_history = fit(
+    [adam_player(prior_loss, pixel_cnn, 5e-3)], code_batches, run.epochs(laptop=7, full=10)
+)
 
 
 # %%

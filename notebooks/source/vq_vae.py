@@ -602,7 +602,8 @@ def converted(sounds: Tensor, timbre: Tensor) -> Tensor:
 
 
 tone_batches = Batches(tone_train.sounds, tone_train.timbre, size=25)
-fit([adam_player(tone_loss, tone_model, 8e-3)], tone_batches, run.epochs(laptop=9, full=30))
+tone_player = adam_player(tone_loss, tone_model, 8e-3)
+tone_history = fit([tone_player], tone_batches, run.epochs(laptop=9, full=30))
 
 
 # %% tags=["slide"]
