@@ -351,7 +351,7 @@ claim(
 # ### The condition
 #
 # A finite variance is **not** enough for $\log p(x) - \mathcal L_k \approx \operatorname{Var}(w) / (2 k\, p(x)^2)$. Domke & Sheldon
-# (theorem 3) prove it, in the limit of large $k$, if $\mathbb E|w - p(x)|^{2 + \alpha}$ is finite for some $\alpha > 0$, **and** if
+# prove it, in the limit of large $k$, if $\mathbb E|w - p(x)|^{2 + \alpha}$ is finite for some $\alpha > 0$, **and** if
 # the mean weight is not too often near 0: $\mathbb E\bigl[(\tfrac1k \sum_i w_i)^{-1}\bigr]$ stays bounded as $k$ grows.
 #
 # For a normal posterior and the wide $q$ both hold. The weights of some directions are unbounded, as $\Lambda - \Lambda_q$ has a negative eigenvalue. But $2\Lambda - \Lambda_q$ is positive
@@ -735,7 +735,7 @@ claim(
 # - Turner & Sahani, *Two problems with variational expectation maximisation for time-series models* (2011): the bias.
 # - Lucas, Tucker, Grosse & Norouzi, *Don't blame the ELBO!*, arXiv:1911.02469: linear VAEs have no bias.
 # - Burda, Grosse & Salakhutdinov, *Importance weighted autoencoders*, arXiv:1509.00519.
-# - Domke & Sheldon, *Importance weighting and variational inference*, arXiv:1808.09034, theorem 3: the size of the gap and its
+# - Domke & Sheldon, *Importance weighting and variational inference*, arXiv:1808.09034: the size of the gap and its
 #   conditions; Maddison et al., *Filtering variational objectives*, arXiv:1705.09279.
 # - Rainforth et al., *Tighter variational bounds are not necessarily better*, arXiv:1802.04537; Tucker, Lawson, Gu &
 #   Maddison, *Doubly reparameterized gradient estimators for Monte Carlo objectives*, arXiv:1810.04152.

@@ -166,7 +166,7 @@ figure
 #
 # *20 minutes.* The mean of $k$ weights scatters around $p(x)$ with variance $\operatorname{Var}(w) / k$, and the logarithm is
 # concave. Its second-order expansion gives the leading term of the gap for large $k$, **where the variance is finite** (Domke &
-# Sheldon, arXiv:1808.09034, theorem 3, states what else it needs):
+# Sheldon, arXiv:1808.09034, state what else it needs):
 #
 # $$ \log p(x) - \mathcal L_k \approx \frac{\operatorname{Var}(w)}{2 k \, p(x)^2} . $$
 #
