@@ -347,7 +347,7 @@ first, second = bits[train.labels < 5], bits[train.labels >= 5]
 new = test[held_out.labels >= 5]
 SIZES = [25, 25, 50, 100, 200]
 BEFORE = run.epochs(laptop=20, full=4)  # epochs on D1
-RULES = [max(1, round(epochs * min(1, run.budget))) for epochs in (12, 48)]  # after each block
+RULES = [max(least, round(epochs * min(1, run.budget))) for least, epochs in ((1, 12), (2, 48))]
 
 
 def learn(vae: nn.Module, pictures: Tensor, epochs: int) -> None:
