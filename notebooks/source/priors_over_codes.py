@@ -438,7 +438,7 @@ with torch.no_grad():
 def histogram_bits(levels: int, by_pixel: bool) -> float:  # bits per dimension, held out
     grey = ((part.images[:, 0] * (levels - 1)).round().long() for part in (train, held_out))
     trained, new = grey
-    counts = torch.stack([(trained == k).sum(0) for k in range(levels)]).double() + 0.1
+    counts = torch.stack([(trained == k).sum(0) for k in range(levels)]) + 0.1
     if not by_pixel:
         counts = counts.sum((1, 2), keepdim=True).expand_as(counts)
     return -float((counts / counts.sum(0)).log2().gather(0, new).mean())  # [levels, 28, 28]

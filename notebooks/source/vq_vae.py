@@ -452,7 +452,7 @@ def by_tables(
     vq: VQVAE, codes: int
 ) -> float:  # bits a digit, a table of frequencies each place
     own = torch.cat([vq.posterior(part).codes for part in train.images.split(500)])
-    counts = torch.stack([(own == k).sum(0) for k in range(codes)]).double() + 0.1  # [K, grid]
+    counts = torch.stack([(own == k).sum(0) for k in range(codes)]) + 0.1  # [K, grid]
     bits = (counts.sum(0) / counts).log2()
     return float(bits.gather(0, codes_of(vq)).flatten(1).sum(1).mean())
 
@@ -608,8 +608,9 @@ tone_history = fit([tone_player], tone_batches, run.epochs(laptop=9, full=30))
 
 # %% tags=["slide"]
 def moment(sounds: Tensor, pitch: Tensor) -> Tensor:  # phase of the first harmonic, complex
-    time = torch.arange(sounds.shape[-1], device=sounds.device) / RATE
-    wave = torch.polar(torch.hann_window(len(time), device=sounds.device),
+    sounds, pitch = sounds.cpu(), pitch.cpu()
+    time = torch.arange(sounds.shape[-1]) / RATE
+    wave = torch.polar(torch.hann_window(len(time)),
                        -2 * pi * frequency(pitch)[:, None].float() * time)  # fmt: skip
     total = (sounds[:, 0] * wave).sum(-1)
     return total / total.abs()
