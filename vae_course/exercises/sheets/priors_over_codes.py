@@ -469,6 +469,8 @@ draw_in_order = Exercise(
         _drawn(heard=lambda weight, i, j, code: weight[j, i, code]),
         "the two axes of codes are exchanged: weight[i, j, code at j] is the row added to the logits",
         _drawn(heard=lambda weight, i, j, code: weight[i, j].T[code]),
+        "the rows of the places before were averaged: they are added up",
+        _drawn(heard=lambda weight, i, j, code: weight[i, j, code] / max(i, 1)),
         "the places were drawn in reverse order: 0 comes first",
         _drawn(order=lambda places: list(range(places))[::-1], listens=lambda i, places: slice(i + 1, places)),
         "log p is not normalised: take the log-softmax of the logits",

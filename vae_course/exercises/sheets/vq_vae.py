@@ -393,6 +393,17 @@ _STEP = Formula(
 )
 
 
+def _times(codes: Tensor, counts: Tensor) -> Tensor:
+    """How often each code was chosen."""
+    return torch.bincount(codes, minlength=len(counts)).to(counts)
+
+
+def _where_chosen(codes: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """The new rows of the codes that were chosen, the old ones of the others."""
+    chosen = torch.zeros(len(old), dtype=torch.bool).index_fill(0, codes, True)
+    return torch.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+
 def _step_cases(generator: Generator) -> list[Arguments]:
     def case(size: int, d: int, n: int, decay: float, training: bool, spread: float = 1.0) -> Arguments:
         counts = 0.5 + 3 * uniform(generator, size)
@@ -431,6 +442,31 @@ vq_step = Exercise(
         _STEP.but(held=lambda z: z),
         "γ and 1 − γ are exchanged: γ, near 1, stands before the old state",
         _STEP.but(keep=lambda decay: 1 - decay),
+        "a code that no vector chose must decay as well: you left its averages as they were",
+        _STEP.but(
+            N=lambda counts, codes, keep: _where_chosen(
+                codes, keep * counts + (1 - keep) * _times(codes, counts), counts
+            ),
+            m=lambda sums, codes, held, keep: _where_chosen(
+                codes, keep * sums + (1 - keep) * torch.zeros(sums.shape).to(held).index_add(0, codes, held), sums
+            ),
+        ),
+        "m_k takes the sum of the vectors that chose the code: you took their mean, so that their number counts twice",
+        _STEP.but(
+            m=lambda sums, codes, held, keep, counts: (
+                keep * sums
+                + (1 - keep)
+                * torch.zeros(sums.shape).to(held).index_add(0, codes, held)
+                / _times(codes, counts).clamp(min=1)[:, None]
+            )
+        ),
+        "you divided by the size of the batch: n_k is a count, and the sum of its vectors a sum",
+        _STEP.but(
+            N=lambda counts, codes, keep: keep * counts + (1 - keep) * _times(codes, counts) / len(codes),
+            m=lambda sums, codes, held, keep: (
+                keep * sums + (1 - keep) * torch.zeros(sums.shape).to(held).index_add(0, codes, held) / len(codes)
+            ),
+        ),
         "no gradient reaches z: the straight-through line hands it the decoder's, z + sg[e − z]",
         _STEP.but(line=lambda e: e.detach()),
         "this is z: the value of the straight-through line is the chosen vector",
@@ -518,6 +554,10 @@ residual_codes = Exercise(
         _stages(total_of=lambda vectors: vectors[0]),
         "you averaged the stages: the quantised vector is their sum",
         _stages(total_of=lambda vectors: sum(vectors) / len(vectors)),
+        "every stage searched the first codebook: each has its own",
+        _stages(books=lambda books: books[:1].expand_as(books)),
+        "what is left was scaled to length 1: quantise it as it is",
+        _stages(after=lambda z, left, e: normalize(left - e)),
         "the stages are in the wrong order: the first codebook comes first",
         _stages(books=lambda books: books.flip(0)),
         _stages(books=lambda books: books.flip(0), codes=lambda codes: codes.flip(1)),
