@@ -21,7 +21,7 @@ FLOORS = [
     ["exact"],
     ["inference"],
     ["evaluation"],
-    ["checkpoints"],
+    ["checkpoints", "studies"],
     ["notebook", "exercises"],
     ["grading"],
     ["course"],

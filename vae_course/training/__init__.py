@@ -1,5 +1,6 @@
-"""Training: one loop for every algorithm, and a store of weights.
+"""Training: one loop for every algorithm, a store of weights, and snapshots of a training.
 
-loop    players and `fit`
-store   weights as safetensors that say how they were made
+loop      players and `fit`
+store     weights as safetensors that say how they were made
+snapshot  all that moves in a training, so that it can be stopped and taken up
 """
