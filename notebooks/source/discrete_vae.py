@@ -170,7 +170,7 @@ claim(
 # %% [markdown]
 # The noise is now an input, and the logits enter by a sum. Only the argmax is left in the way.
 #
-# Now **exercise [[:gumbel_max]]** (Gumbel-max).
+# Now **exercise [[:gumbel_top_k]]** (k draws without replacement).
 
 # %% [markdown] tags=["slide"]
 # ## · The relaxation
@@ -248,7 +248,7 @@ temperature_explorer(three, cost)
 # with the exact gradient and their mean as lines; those beyond the axis are counted at its ends, in orange. At a low
 # temperature most gradients are near 0 and a few are very large.*
 #
-# Now **exercise [[:relaxed_sample]]** (a relaxed draw).
+# Now **exercise [[:relaxed_bit]]** (a relaxed bit, and its density).
 
 # %% [markdown] tags=["slide"]
 # ## · What the temperature costs
@@ -450,7 +450,7 @@ claim("straight-through's is the larger at every temperature for the quadratic, 
 # softmax(ℓ). They show that this is of first order, with the slope at one end only, and build an estimator of second
 # order, by Heun's rule. Its mean is exactly the sum above (algebra, at their temperature 1): it needs no low temperature.
 #
-# Now **exercises [[:straight_through]] and [[:score_gradient]]** (straight-through, the score function).
+# Now **exercises [[:reinmax]] and [[:score_gradient]]** (ReinMax, the score function).
 
 # %% [markdown] tags=["slide"]
 # ## · The relaxed objective is no bound

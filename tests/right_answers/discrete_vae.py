@@ -14,84 +14,161 @@ import torch
 from scipy.stats import gumbel_r
 from torch import Tensor, nn
 from torch.distributions import Categorical, Gumbel, kl_divergence
+from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 
 
-def draw_row_by_row(logits: Tensor, uniform: Tensor) -> Tensor:
-    categories = logits.shape[-1]
-    rows = []
-    for scores, u in zip(logits.reshape(-1, categories), uniform.reshape(-1, categories), strict=True):
-        row = torch.zeros(categories)
-        row[int((scores - torch.log(-torch.log(u))).argmax())] = 1
-        rows.append(row)
-    return torch.stack(rows).reshape(logits.shape)
+def top_in_loops(logits: Tensor, uniform: Tensor, k: int) -> Tensor:
+    """One draw after another, the category found taken out each time."""
+    drawn = []
+    for scores in logits - torch.log(-torch.log(uniform)):
+        left = {category: float(score) for category, score in enumerate(scores)}
+        row = []
+        for _ in range(k):
+            row.append(max(left, key=lambda category: left[category]))
+            del left[row[-1]]
+        drawn.append(row)
+    return torch.tensor(drawn)
 
 
-def draw_by_scatter(logits: Tensor, uniform: Tensor) -> Tensor:
-    noise = -torch.log(-torch.log(uniform + 1e-20) + 1e-20)
-    index = (logits + noise).max(dim=-1, keepdim=True).indices
-    return torch.zeros_like(logits).scatter_(-1, index, 1.0)
+def top_by_masking(logits: Tensor, uniform: Tensor, k: int) -> Tensor:
+    scores = logits - torch.log(-torch.log(uniform + 1e-20) + 1e-20)
+    drawn = torch.empty(len(logits), k, dtype=torch.long)
+    for i in range(k):
+        drawn[:, i] = scores.argmax(1)
+        scores = scores.scatter(1, drawn[:, i : i + 1], -torch.inf)
+    return drawn
 
 
-def draw_by_scipy(logits: Tensor, uniform: Tensor) -> Tensor:
-    index = np.argmax(logits.numpy() + gumbel_r.ppf(uniform.numpy()), axis=-1)
-    return torch.from_numpy(np.eye(logits.shape[-1])[index])
+def top_by_numpy(logits: Tensor, uniform: Tensor, k: int) -> Tensor:
+    scores = logits.numpy() + gumbel_r.ppf(uniform.numpy())
+    return torch.from_numpy(np.argsort(-scores, axis=1)[:, :k])
 
 
-def draw_by_race(logits: Tensor, uniform: Tensor) -> Tensor:
-    """The first of exponential clocks with the probabilities as rates."""
+def top_by_race(logits: Tensor, uniform: Tensor, k: int) -> Tensor:
+    """The first k of exponential clocks with the probabilities as rates."""
     times = -uniform.log() / logits.softmax(-1)
-    return nn.functional.one_hot(times.argmin(-1), logits.shape[-1]).to(logits.dtype)
+    return times.topk(k, largest=False).indices
 
 
-def relaxed_by_hand(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    scores = (logits - (-uniform.log()).log()) / temperature
-    weights = (scores - scores.max(-1, keepdim=True).values).exp()
-    return weights / weights.sum(-1, keepdim=True)
-
-
-def relaxed_by_quantile(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+def top_by_sort(logits: Tensor, uniform: Tensor, k: int) -> Tensor:
     noisy = Gumbel(logits, torch.ones_like(logits)).icdf(uniform)
-    return nn.Softmax(dim=-1)(noisy / temperature)
+    return noisy.sort(dim=-1).indices[:, -k:].flip(-1).int()
 
 
-def relaxed_by_logarithms(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    log_p = logits - logits.logsumexp(-1, keepdim=True)
-    noise = -torch.log(-torch.log(uniform + 1e-20) + 1e-20)
-    scores = (log_p + noise) / temperature
-    return (scores - torch.logsumexp(scores, dim=-1, keepdim=True)).exp()
+def bit_by_formula(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The density of the score, and then that of its sigmoid, with softplus."""
+    score = (logits + uniform.log() - torch.log1p(-uniform)) / temperature
+    left = logits - temperature * score
+    log_of_score = log(temperature) + left - 2 * nn.functional.softplus(left)
+    log_slope = -nn.functional.softplus(score) - nn.functional.softplus(-score)
+    return torch.sigmoid(score), log_of_score - log_slope
 
 
-def relaxed_in_single(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    flat, noise = logits.reshape(-1, logits.shape[-1]), uniform.reshape(-1, logits.shape[-1])
-    out = torch.zeros(flat.shape)
-    for i in range(len(flat)):
-        out[i] = torch.softmax((flat[i] - torch.log(-torch.log(noise[i]))) / temperature, dim=0)
-    return out.reshape(logits.shape)
+def bit_by_distribution(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    score = (logits + torch.logit(uniform)) / temperature
+    of_score = LogitRelaxedBernoulli(torch.tensor(temperature, dtype=logits.dtype), logits=logits)
+    return score.sigmoid(), of_score.log_prob(score) - nn.functional.logsigmoid(score) - nn.functional.logsigmoid(
+        -score
+    )
 
 
-class Through(torch.autograd.Function):
-    """One-hot forward, identity backward."""
+def bit_by_choices(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """A relaxed choice between ℓ and 0, with the noise on one of them."""
+    noisy = torch.stack([logits + torch.log(uniform / (1 - uniform)), torch.zeros_like(logits)], -1) / temperature
+    log_y = noisy.log_softmax(-1)
+    log_density = torch.log(temperature * uniform * (1 - uniform)) - log_y.sum(-1)
+    return noisy.softmax(-1)[..., 0], log_density
+
+
+def bit_in_single(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    draw, log_density = torch.zeros(logits.shape), torch.zeros(logits.shape)
+    for i in range(len(logits)):
+        score = (logits[i] - torch.log(1 / uniform[i] - 1)) / temperature
+        draw[i] = torch.sigmoid(score)
+        slope = -torch.abs(score) - 2 * torch.log1p(torch.exp(-torch.abs(score)))
+        log_density[i] = log(temperature) + torch.log(uniform[i]) + torch.log(1 - uniform[i]) - slope
+    return draw, log_density
+
+
+def jacobian(p: Tensor) -> Tensor:
+    """The derivative of a softmax where its value is p: [..., categories, categories]."""
+    return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
+
+
+def reinmax_by_matrices(logits: Tensor, drawn: Tensor) -> Tensor:
+    """Linear in the logits, with the matrix held fixed."""
+    q = logits.detach().softmax(-1)
+    matrix = 2 * jacobian((drawn + q) / 2) - jacobian(q) / 2
+    return drawn + (matrix @ (logits - logits.detach())[..., None]).squeeze(-1)
+
+
+class SecondOrder(torch.autograd.Function):
+    """The one-hot forward, 2 J(m) − ½ J(q) backward."""
 
     @staticmethod
     def forward(context: Any, *arguments: Tensor) -> Tensor:
-        (soft,) = arguments
-        return torch.zeros_like(soft).scatter(-1, soft.argmax(-1, keepdim=True), 1.0)
+        logits, drawn = arguments
+        context.save_for_backward(logits.softmax(-1), drawn)
+        return drawn.clone()
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Tensor:
-        return slopes[0]
+    def backward(context: Any, *slopes: Tensor) -> Any:
+        (g,), (q, drawn) = slopes, context.saved_tensors
+        m = (drawn + q) / 2
+        at_m = m * (g - (m * g).sum(-1, keepdim=True))
+        at_q = q * (g - (q * g).sum(-1, keepdim=True))
+        return 2 * at_m - at_q / 2, None
 
 
-def through_single(soft: Tensor) -> Tensor:
-    hard = torch.zeros(soft.shape)
-    hard.scatter_(-1, soft.argmax(-1, keepdim=True), 1)
-    return hard - soft.detach() + soft
+def reinmax_unhalved(logits: Tensor, drawn: Tensor) -> Tensor:
+    """A softmax normalises, so that drawn + q serves in place of its half."""
+    q = torch.softmax(logits, dim=-1)
+    shift = (torch.log(drawn + q) - logits).detach()
+    soft = 2 * torch.softmax(logits + shift, dim=-1) - 0.5 * q
+    return soft + (drawn - soft).detach()
 
 
-def through_rows(soft: Tensor) -> Tensor:
-    rows = soft.reshape(-1, soft.shape[-1])
-    hard = torch.stack([torch.eye(len(row), dtype=soft.dtype)[row.argmax()] for row in rows]).view_as(soft)
-    return soft + (hard - soft).detach()
+def reinmax_in_rows(logits: Tensor, drawn: Tensor) -> Tensor:
+    flat, hard = logits.reshape(-1, logits.shape[-1]), drawn.reshape(-1, logits.shape[-1])
+    rows = []
+    for row, one in zip(flat, hard, strict=True):
+        q = row.softmax(0)
+        with torch.no_grad():
+            centre = torch.log((one + q) / 2 + 1e-30)
+        at_middle = (centre + row - row.detach()).softmax(0)
+        rows.append(one - 2 * at_middle.detach() + 0.5 * q.detach() + 2 * at_middle - 0.5 * q)
+    return torch.stack(rows).reshape(logits.shape)
+
+
+def score_in_loops(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
+    n, probabilities = len(cost), logits.softmax(-1)
+    gradient = torch.zeros(len(logits))
+    for i in range(n):
+        others = [float(cost[j]) for j in range(n) if j != i]
+        for k in range(len(logits)):
+            gradient[k] += (float(cost[i]) - sum(others) / (n - 1)) * (float(codes[i] == k) - probabilities[k]) / n
+    return gradient
+
+
+def score_by_surrogate(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
+    with torch.enable_grad():
+        leaf = logits.detach().clone().requires_grad_()
+        baseline = (cost.sum() - cost) / (len(cost) - 1)
+        surrogate = ((cost - baseline) * Categorical(logits=leaf).log_prob(codes)).mean()
+        return torch.autograd.grad(surrogate, leaf)[0]
+
+
+def score_by_index(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
+    """The softmax cancels, because the weights sum to 0."""
+    weights = (cost - cost.mean()) / (len(cost) - 1)
+    return torch.zeros_like(logits).index_add(0, codes, weights)
+
+
+def score_by_numpy(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
+    f, n = cost.numpy(), len(cost)
+    mask = 1 - np.eye(n)
+    score = np.eye(len(logits))[codes.numpy()] - logits.softmax(0).numpy()
+    return torch.from_numpy((f - mask @ f / (n - 1)) @ score / n)
 
 
 def elbo_in_loops(logits: Tensor, log_likelihood: Tensor) -> Tensor:
@@ -151,70 +228,27 @@ def elbo_with_floor(logits: Tensor, log_likelihood: Tensor) -> Tensor:
     return (q * (log_likelihood - variables * log(categories) - torch.log(q + 1e-12))).sum(-1)
 
 
-def score_in_loops(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
-    n, probabilities = len(cost), logits.softmax(-1)
-    gradient = torch.zeros(len(logits))
-    for i in range(n):
-        others = [float(cost[j]) for j in range(n) if j != i]
-        for k in range(len(logits)):
-            gradient[k] += (float(cost[i]) - sum(others) / (n - 1)) * (float(codes[i] == k) - probabilities[k]) / n
-    return gradient
-
-
-def score_by_surrogate(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
-    with torch.enable_grad():
-        leaf = logits.detach().clone().requires_grad_()
-        baseline = (cost.sum() - cost) / (len(cost) - 1)
-        surrogate = ((cost - baseline) * Categorical(logits=leaf).log_prob(codes)).mean()
-        return torch.autograd.grad(surrogate, leaf)[0]
-
-
-def score_by_index(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
-    """The softmax cancels, because the weights sum to 0."""
-    weights = (cost - cost.mean()) / (len(cost) - 1)
-    return torch.zeros_like(logits).index_add(0, codes, weights)
-
-
-def score_by_numpy(logits: Tensor, codes: Tensor, cost: Tensor) -> Tensor:
-    f, n = cost.numpy(), len(cost)
-    mask = 1 - np.eye(n)
-    score = np.eye(len(logits))[codes.numpy()] - logits.softmax(0).numpy()
-    return torch.from_numpy((f - mask @ f / (n - 1)) @ score / n)
-
-
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
-    "gumbel_max": [
-        draw_row_by_row,
-        draw_by_scatter,
-        draw_by_scipy,
-        draw_by_race,
-        lambda logits, uniform: nn.functional.one_hot(
-            (logits.log_softmax(-1) - (-uniform.log()).log()).argmax(-1), logits.shape[-1]
-        ).float(),
+    "gumbel_top_k": [
+        top_in_loops,
+        top_by_masking,
+        top_by_numpy,
+        top_by_race,
+        top_by_sort,
+        lambda logits, uniform, k: torch.topk(logits.log_softmax(-1) - (-uniform.log()).log(), k, dim=-1)[1],
+        lambda logits, uniform, k: torch.argsort(logits - (-uniform.log()).log(), dim=1, descending=True)[:, :k],
     ],
-    "relaxed_sample": [
-        relaxed_by_hand,
-        relaxed_by_quantile,
-        relaxed_by_logarithms,
-        relaxed_in_single,
-        lambda logits, uniform, temperature: torch.softmax(
-            logits.div(temperature) - uniform.log().neg().log() / temperature, dim=-1
-        ),
+    "relaxed_bit": [
+        bit_by_formula,
+        bit_by_distribution,
+        bit_by_choices,
+        bit_in_single,
     ],
-    "straight_through": [
-        through_single,
-        through_rows,
-        lambda soft: Through.apply(soft),
-        lambda soft: soft + (torch.eye(soft.shape[-1])[soft.max(-1).indices] - soft).detach(),
-        lambda soft: nn.functional.one_hot(soft.argmax(-1), soft.size(-1)) - soft.detach() + soft,
-    ],
-    "enumerated_elbo": [
-        elbo_in_loops,
-        elbo_by_digits,
-        elbo_by_divergence,
-        elbo_by_entropy,
-        elbo_with_prior_outside,
-        elbo_with_floor,
+    "reinmax": [
+        reinmax_by_matrices,
+        reinmax_unhalved,
+        reinmax_in_rows,
+        lambda logits, drawn: SecondOrder.apply(logits, drawn),
     ],
     "score_gradient": [
         score_in_loops,
@@ -229,5 +263,13 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
             )
             / len(cost)
         ),
+    ],
+    "enumerated_elbo": [
+        elbo_in_loops,
+        elbo_by_digits,
+        elbo_by_divergence,
+        elbo_by_entropy,
+        elbo_with_prior_outside,
+        elbo_with_floor,
     ],
 }
