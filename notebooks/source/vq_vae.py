@@ -715,6 +715,7 @@ claim("all eight tones of the converted scale are in tune, and heard as strings"
 # - **Residual quantisation** (SoundStream, Zeghidour et al.): quantise, then quantise what is left with a second codebook,
 #   and so on. R codebooks of K codes cost $R \log_2 K$ bits a position and make $K^R$ vectors; trained with
 #   codebooks left out at random, it decodes with the first few for fewer bits. Codecs of sound work so.
+# - **Two grids** of codes, a coarse one and a fine one: lecture [[pixels_or_codes]] adds up their bits.
 # - **A relaxed choice** instead of the nearest code: lecture [[discrete_vae]]'s Gumbel-softmax draw (the dVAE of
 #   DALL·E, Ramesh et al.).
 # - **Another likelihood**: features of a network and an adversary judge the reconstruction (VQGAN, Esser, Rombach &

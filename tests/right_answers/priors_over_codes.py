@@ -144,47 +144,73 @@ def split_by_numpy(log_likelihood: Tensor, log_prior: Tensor, dimensions: int, l
     return [torch.from_numpy(nats / np.log(2)), torch.from_numpy(-log_prior.numpy() / np.log(2) / dimensions)]
 
 
-def order_in_loops(bias: Tensor, weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    n, places = u.shape
-    codes, log_p = torch.zeros(n, places, dtype=torch.long), torch.zeros(n, dtype=torch.float64)
-    for row in range(n):
-        for i in range(places):
-            logits = bias[i].clone()
-            for j in range(i):
-                logits += weight[i, j, codes[row, j]]
-            p, total, code = logits.softmax(0), 0.0, 0
-            while code < len(p) - 1 and total + float(p[code]) <= float(u[row, i]):
-                total, code = total + float(p[code]), code + 1
-            codes[row, i] = code
-            log_p[row] += p[code].log()
-    return codes, log_p
+def complete_in_loops(
+    bias: Tensor, left: Tensor, above: Tensor, known: Tensor, u: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    n, height, width = known.shape
+    codes = known.clone()
+    log_q, log_w = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    for field in range(n):
+        for place in range(height * width):
+            r, c = divmod(place, width)
+            logits = bias.clone()
+            if c:
+                logits += left[codes[field, r, c - 1]]
+            if r:
+                logits += above[codes[field, r - 1, c]]
+            p = logits.softmax(0)
+            if known[field, r, c] >= 0:
+                log_w[field] += p[known[field, r, c]].log()
+                continue
+            code, total = 0, float(p[0])
+            while total <= float(u[field, r, c]) and code < len(p) - 1:
+                code += 1
+                total += float(p[code])
+            codes[field, r, c] = code
+            log_q[field] += p[code].log()
+    return codes, log_q, log_w
 
 
-def order_by_one_hot(bias: Tensor, weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    n, places = u.shape
-    size = bias.shape[1]
-    hot = torch.zeros(n, places, size, dtype=bias.dtype)
-    log_p = torch.zeros(n, dtype=bias.dtype)
-    for i in range(places):
-        logits = bias[i] + torch.einsum("njk,jkl->nl", hot, weight[i])  # later places are still rows of zeros
-        cumulative = logits.softmax(-1).cumsum(-1)
-        code = torch.searchsorted(cumulative, u[:, i : i + 1], right=True)[:, 0].clamp(max=size - 1)
-        hot[:, i] = one_hot(code, size).to(hot)
-        log_p = log_p + Categorical(logits=logits).log_prob(code)
-    return hot.argmax(-1), log_p
+def complete_by_one_hot(bias: Tensor, left: Tensor, above: Tensor, known: Tensor, u: Tensor) -> list[Tensor]:
+    n, height, width = known.shape
+    size = len(bias)
+    hot = torch.zeros(n, height + 1, width + 1, size, dtype=bias.dtype)  # a border of zeros above and at the left
+    log_q, log_p = torch.zeros(n, dtype=bias.dtype), torch.zeros(n, dtype=bias.dtype)
+    for r in range(height):
+        for c in range(width):
+            prior = Categorical(logits=bias + hot[:, r + 1, c] @ left + hot[:, r, c + 1] @ above)
+            free = known[:, r, c] == -1
+            code = torch.searchsorted(prior.probs.cumsum(-1), u[:, r, c, None].contiguous(), right=True)[:, 0].clamp(
+                max=size - 1
+            )
+            code = code.where(free, known[:, r, c])
+            hot[:, r + 1, c + 1] = one_hot(code, size).to(hot)
+            log_q += prior.log_prob(code) * free
+            log_p += prior.log_prob(code)
+    return [hot[:, 1:, 1:].argmax(-1), log_q, log_p - log_q]
 
 
-def order_with_list(bias: Tensor, weight: Tensor, u: Tensor) -> list[Tensor]:
-    codes: list[Tensor] = []
-    log_p: Any = 0
-    for i, noise in enumerate(u.T):
-        rows = [bias[i].expand(len(u), -1), *(weight[i, j][code] for j, code in enumerate(codes))]
-        log_q = torch.stack(rows).sum(0).log_softmax(1)
-        cumulative = log_q.exp().cumsum(1)
-        cumulative[:, -1] = 2.0
-        codes.append((cumulative > noise[:, None]).long().argmax(1))
-        log_p = log_p + log_q[torch.arange(len(u)), codes[-1]]
-    return [torch.stack(codes, 1), log_p]
+def complete_with_a_spare_code(
+    bias: Tensor, left: Tensor, above: Tensor, known: Tensor, u: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    nothing = torch.zeros(1, len(bias), dtype=bias.dtype)
+    left, above = torch.cat([left, nothing]), torch.cat([above, nothing])  # code K adds nothing
+    n, height, width = known.shape
+    spare = torch.full((n,), len(bias))
+    rows: list[list[Tensor]] = [[spare] * (width + 1)]
+    log_each: list[Tensor] = []
+    for r in range(height):
+        rows.append([spare])
+        for c in range(width):
+            log_p = torch.log_softmax(bias + left[rows[-1][-1]] + above[rows[-2][c + 1]], 1)
+            cumulative = log_p.exp().cumsum(1)
+            cumulative[:, -1] = 2.0
+            drawn = (cumulative > u[:, r, c, None]).long().argmax(1)
+            rows[-1].append(torch.where(known[:, r, c] < 0, drawn, known[:, r, c]))
+            log_each.append(log_p[torch.arange(n), rows[-1][-1]])
+    codes = torch.stack([torch.stack(row[1:], 1) for row in rows[1:]], 1)
+    scores, free = torch.stack(log_each, 1), (known < 0).flatten(1)
+    return codes, (scores * free).sum(1), (scores * ~free).sum(1)
 
 
 RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
@@ -198,5 +224,5 @@ RIGHT_ANSWERS: dict[str, list[Callable[..., Any]]] = {
         Pruned,
         Parametrized,
     ],
-    "draw_in_order": [order_in_loops, order_by_one_hot, order_with_list],
+    "complete_codes": [complete_in_loops, complete_by_one_hot, complete_with_a_spare_code],
 }

@@ -34,7 +34,7 @@ BOOKS, SIDE, SIZE, D = 10, 8, 512, 16  # ten codes of one codebook at each of 8 
 POSITIONS = BOOKS * SIDE * SIDE
 WIDTH, BETA, RATE, BATCH, SEED = 64, 0.25, 3e-3, 32, 0
 PRIOR_WIDTH, PRIOR_BLOCKS, PRIOR_RATE, PRIOR_BATCH = 96, 4, 2e-3, 32
-EPOCHS, PRIOR_EPOCHS = 10, 2
+EPOCHS, PRIOR_EPOCHS = 10, 1
 COMMAND = "python -m vae_course.studies cifar_codes FOLDER"
 
 

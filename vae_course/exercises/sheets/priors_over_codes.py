@@ -1,4 +1,4 @@
-"""The sheet on priors over codes: rate and distortion in bits, a causal convolution, codes drawn in order."""
+"""The sheet on priors over codes: rate and distortion in bits, a causal convolution, codes completed."""
 
 from __future__ import annotations
 
@@ -392,105 +392,211 @@ CausalConvolution = Exercise(
 )
 
 
-# 3. codes drawn in order
+# 3. codes completed, and what the codes drawn have not heard
+
+Rows = Callable[[Tensor, Tensor, int, int, Tensor, Tensor], Tensor]
 
 
-def _drawn(
-    listens: Callable[[int, int], slice] = lambda i, places: slice(i),
-    pick: Callable[[Tensor, Tensor], Tensor] = lambda p, u: (
-        (p.cumsum(1) <= u[:, None]).sum(1).clamp(max=p.shape[1] - 1)
-    ),
-    order: Callable[[int], list[int]] = lambda places: list(range(places)),
-    heard: Callable[[Tensor, int, int, Tensor], Tensor] = lambda weight, i, j, code: weight[i, j, code],
+def _first_above(p: Tensor, u: Tensor) -> Tensor:
+    """The first code whose cumulative probability exceeds u."""
+    return (p.cumsum(1) <= u[:, None]).sum(1).clamp(max=p.shape[1] - 1)
+
+
+def _neighbours(
+    beside: bool = True,
+    over: bool = True,
+    edge: bool = False,
+    wrap: tuple[bool, bool] = (False, False),
+    only: Callable[[Tensor], Tensor] | None = None,
+) -> Rows:
+    """What is added to the bias: the rows of the left neighbour (`beside`) and of that above (`over`).
+
+    edge: a missing neighbour counts as code 0; wrap: an index of −1 is used for it; only: which neighbours count, of whether
+    they are unknown.
+    """
+
+    def rows(codes: Tensor, unknown: Tensor, r: int, c: int, left: Tensor, above: Tensor) -> Tensor:
+        total = torch.zeros(len(codes), len(left), dtype=left.dtype)
+        for wanted, table, at, there, around in (
+            (beside, left, (r, c - 1), c > 0, wrap[0]),
+            (over, above, (r - 1, c), r > 0, wrap[1]),
+        ):
+            if wanted and (there or around):
+                row = table[codes[:, at[0], at[1]]]
+                total = total + (row if only is None else row * only(unknown[:, at[0], at[1]])[:, None])
+            elif wanted and edge:
+                total = total + table[0]
+        return total
+
+    return rows
+
+
+def _from_the_row_above(codes: Tensor, unknown: Tensor, r: int, c: int, left: Tensor, above: Tensor) -> Tensor:
+    """The left neighbour of the first column taken from the end of the row above."""
+    total = _neighbours()(codes, unknown, r, c, left, above)
+    return total + left[codes[:, r - 1, -1]] if c == 0 and r > 0 else total
+
+
+def _transposed(beside: bool, over: bool) -> Rows:
+    return lambda codes, unknown, r, c, left, above: _neighbours()(
+        codes, unknown, r, c, left.T if beside else left, above.T if over else above
+    )
+
+
+Parts = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def _of_drawn_and_known(scores: Tensor, unknown: Tensor) -> tuple[Tensor, Tensor]:
+    """log q, of what was drawn, and log w = log p − log q, which leaves what is known."""
+    return torch.where(unknown, scores, 0.0).flatten(1).sum(1), torch.where(unknown, 0.0, scores).flatten(1).sum(1)
+
+
+def _then_parts(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Parts:
+    return lambda scores, unknown: change(*_of_drawn_and_known(scores, unknown))
+
+
+def _completed(
+    rows: Rows = _neighbours(),  # noqa: B008
+    hears: Callable[[Tensor, Tensor], Tensor] = lambda codes, known: codes,
+    place: Callable[[Tensor, Tensor, Tensor], Tensor] = torch.where,
+    pick: Callable[[Tensor, Tensor], Tensor] = _first_above,
+    noise: Callable[[Tensor, int, int], Tensor] = lambda u, r, c: u[:, r, c],
+    base: Callable[[Tensor], Tensor] = lambda bias: bias,
     chance: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(1),
     score: Callable[[Tensor, Tensor], Tensor] = lambda logits, p: logits.log_softmax(1),
-    remember: bool = True,
-    noise: Callable[[Tensor, int], Tensor] = lambda u, i: u[:, i],
-    total: Callable[[list[Tensor]], Tensor] = lambda scores: torch.stack(scores).sum(0),
-    base: Callable[[Tensor, int], Tensor] = lambda bias, i: bias[i],
-    result: Callable[[Tensor, Tensor], Any] = lambda codes, log_p: (codes, log_p),
+    parts: Parts = _of_drawn_and_known,
+    result: Callable[[Tensor, Tensor, Tensor], Any] = lambda codes, log_q, log_w: (codes, log_q, log_w),
 ) -> Answer:
-    """Codes drawn place by place: to which places each listens, how a code is picked, in which order, and what is added up."""
+    """Fields gone through in reading order: what a place hears, of which field; what is put there, of (unknown, drawn, known);
+    how a code is picked; and what the scores of all places become."""
 
-    def answer(bias: Tensor, weight: Tensor, u: Tensor) -> Any:
-        n, places = u.shape
-        known, codes, scores = torch.zeros(n, places).long(), torch.zeros(n, places).long(), []
-        for i in order(places):
-            logits = base(bias, i).expand(n, -1)
-            for j in range(places)[listens(i, places)]:
-                logits = logits + heard(weight, i, j, known[:, j])
-            p = chance(logits)
-            codes[:, i] = pick(p, noise(u, i))
-            scores.append(score(logits, p).gather(1, codes[:, i : i + 1])[:, 0])
-            if remember:
-                known[:, i] = codes[:, i]
-        return result(codes, total(scores))
+    def answer(bias: Tensor, left: Tensor, above: Tensor, known: Tensor, u: Tensor) -> Any:
+        codes, unknown, scores = known.clone(), known < 0, torch.zeros_like(u)
+        for r in range(known.shape[1]):
+            for c in range(known.shape[2]):
+                logits = base(bias) + rows(hears(codes, known), unknown, r, c, left, above)
+                p = chance(logits)
+                codes[:, r, c] = place(unknown[:, r, c], pick(p, noise(u, r, c)), known[:, r, c])
+                at = codes[:, r, c].clamp(min=0)
+                scores[:, r, c] = score(logits, p).gather(1, at[:, None])[:, 0]
+        return result(codes, *parts(scores, unknown))
 
     return answer
 
 
-def _order_cases(generator: Generator) -> list[Arguments]:
-    def case(n: int, places: int, size: int, scale: float = 1.0) -> Arguments:
-        bias = scale * normal(generator, places, size)
-        weight = scale * normal(generator, places, places, size, size)
-        return bias, weight, uniform(generator, n, places)
+def _complete_cases(generator: Generator) -> list[Arguments]:
+    def case(n: int, height: int, width: int, size: int, share: float, scale: float = 1.0) -> Arguments:
+        bias, left, above = (scale * normal(generator, *shape) for shape in ((size,), (size, size), (size, size)))
+        codes = torch.randint(size, (n, height, width), generator=generator)
+        known = torch.where(uniform(generator, n, height, width) < share, codes, -1)
+        return bias, left, above, known, uniform(generator, n, height, width)
 
-    return [case(40, 5, 3), case(60, 4, 4, 1.5), case(1, 6, 3), case(30, 1, 5), case(25, 3, 2, 2.0), case(3, 4, 1)]
+    return [
+        case(40, 4, 4, 3, 0.5),
+        case(25, 3, 5, 4, 0.4, 1.5),
+        case(30, 5, 2, 3, 0.6, 2.0),
+        case(1, 4, 3, 5, 0.5),
+        case(12, 3, 3, 3, 0.0),  # nothing is known
+        case(12, 3, 3, 3, 1.1),  # all is known
+        case(8, 1, 1, 4, 0.5),
+    ]
 
 
-draw_in_order = Exercise(
-    "draw_in_order",
-    _drawn(),
-    _order_cases,
+complete_codes = Exercise(
+    "complete_codes",
+    _completed(),
+    _complete_cases,
     wrong(
-        "a place listens to itself or to later ones, whose codes are not drawn yet: only j < i count",
-        _drawn(listens=lambda i, places: slice(places)),
-        _drawn(listens=lambda i, places: slice(i + 1)),
-        "the place just before is left out: all j < i count",
-        _drawn(listens=lambda i, places: slice(max(i - 1, 0))),
-        "only the place just before is heard: all j < i count",
-        _drawn(listens=lambda i, places: slice(max(i - 1, 0), i)),
-        "no place hears another: add weight[i, j, code at j] for every j < i",
-        _drawn(listens=lambda i, places: slice(0)),
-        "all places were drawn as if the codes before them were 0: put each code in its place before the next is drawn",
-        _drawn(remember=False),
+        "the known codes were drawn anew: keep them, and draw where `known` is −1",
+        _completed(place=lambda unknown, drawn, known: drawn),
+        _completed(
+            place=lambda unknown, drawn, known: drawn,
+            parts=lambda scores, unknown: (scores.flatten(1).sum(1), torch.zeros_like(scores[:, 0, 0])),
+        ),
+        "known and unknown are exchanged: draw where `known` is −1, keep what is 0 or more",
+        _completed(place=lambda unknown, drawn, known: torch.where(unknown, known, drawn)),
+        "a place heard −1, which indexes the last row of a table: put each draw into the field before the next place is looked at",
+        _completed(hears=lambda codes, known: known),
+        "the draws were heard as code 0: put each into the field before the next place is looked at",
+        _completed(hears=lambda codes, known: known.clamp(min=0)),
+        "a neighbour that was drawn is not heard: it counts like a known one",
+        _completed(rows=_neighbours(only=lambda unknown: ~unknown)),
+        "a neighbour that is known is not heard: it counts like one that was drawn",
+        _completed(rows=_neighbours(only=lambda unknown: unknown)),
+        "left and above are exchanged: `left` is for the code before in the same row",
+        _completed(rows=lambda codes, unknown, r, c, left, above: _neighbours()(codes, unknown, r, c, above, left)),
+        "the axes of a table are exchanged: left[k] is the row that a left neighbour k adds to the logits",
+        *[_completed(rows=_transposed(*which)) for which in ((True, True), (True, False), (False, True))],
+        "a missing neighbour was taken for code 0: at the border nothing is added",
+        _completed(rows=_neighbours(edge=True)),
+        "an index of −1 wraps round to the other side of the field: at the border nothing is added",
+        *[_completed(rows=_neighbours(wrap=wrap)) for wrap in ((True, True), (True, False), (False, True))],
+        "the end of the row above was taken for the left neighbour of a first column: there nothing is added",
+        _completed(rows=_from_the_row_above),
+        "the neighbour above is not heard",
+        _completed(rows=_neighbours(over=False)),
+        "the left neighbour is not heard",
+        _completed(rows=_neighbours(beside=False)),
+        "no neighbour is heard: the bias alone gives every place the same probabilities",
+        _completed(rows=_neighbours(beside=False, over=False)),
+        "the bias is missing: every place adds it",
+        _completed(base=torch.zeros_like),
         "these are the likeliest codes: draw them, by the uniform numbers",
-        _drawn(pick=lambda p, u: p.argmax(1)),
-        "one uniform number was used for all places: place i has u[:, i]",
-        _drawn(noise=lambda u, i: u[:, 0]),
-        "the draw is off by one: the first code whose cumulative probability exceeds u",
-        _drawn(pick=lambda p, u: ((p.cumsum(1) <= u[:, None]).sum(1) + 1).clamp(max=p.shape[1] - 1)),
-        _drawn(pick=lambda p, u: ((p.cumsum(1) <= u[:, None]).sum(1) - 1).clamp(min=0)),
+        _completed(pick=lambda p, u: p.argmax(1)),
         "u was compared with the probabilities themselves: with their cumulative sum",
-        _drawn(pick=lambda p, u: (p <= u[:, None]).sum(1).clamp(max=p.shape[1] - 1)),
+        _completed(pick=lambda p, u: (p <= u[:, None]).sum(1).clamp(max=p.shape[1] - 1)),
+        "the draw is off by one: the first code whose cumulative probability exceeds u",
+        _completed(pick=lambda p, u: (_first_above(p, u) + 1).clamp(max=p.shape[1] - 1)),
+        _completed(pick=lambda p, u: (_first_above(p, u) - 1).clamp(min=0)),
         "1 − u was used for u: the first code whose cumulative probability exceeds u",
-        _drawn(noise=lambda u, i: 1 - u[:, i]),
-        "weight[j, i] was taken for weight[i, j]: the first axis is the place that listens",
-        _drawn(heard=lambda weight, i, j, code: weight[j, i, code]),
-        "the two axes of codes are exchanged: weight[i, j, code at j] is the row added to the logits",
-        _drawn(heard=lambda weight, i, j, code: weight[i, j].T[code]),
-        "the rows of the places before were averaged: they are added up",
-        _drawn(heard=lambda weight, i, j, code: weight[i, j, code] / max(i, 1)),
-        "the places were drawn in reverse order: 0 comes first",
-        _drawn(order=lambda places: list(range(places))[::-1], listens=lambda i, places: slice(i + 1, places)),
-        "log p is not normalised: take the log-softmax of the logits",
-        _drawn(score=lambda logits, p: logits),
-        "these are probabilities, not their logarithms",
-        _drawn(score=lambda logits, p: p),
-        "log p was averaged over the places: the log-probability of a field is their sum",
-        _drawn(total=lambda scores: torch.stack(scores).mean(0)),
-        "log p is that of the last place: add up all places",
-        _drawn(total=lambda scores: scores[-1]),
-        "log p is that of the first place: add up all places",
-        _drawn(total=lambda scores: scores[0]),
-        "the sign of log p is flipped",
-        _drawn(total=lambda scores: -torch.stack(scores).sum(0)),
-        "the softmax ran over the draws: over the codes, the last axis",
-        _drawn(chance=lambda logits: logits.softmax(0)),
-        "log p was added up over the draws too: return one number for each",
-        _drawn(result=lambda codes, log_p: (codes, log_p.sum())),
-        "the two are exchanged: return the codes first",
-        _drawn(result=lambda codes, log_p: (log_p, codes)),
+        _completed(noise=lambda u, r, c: 1 - u[:, r, c]),
+        "one uniform number was used for all places: each has its own",
+        _completed(noise=lambda u, r, c: u[:, 0, 0]),
+        "log q is that of all codes: of those that were drawn alone",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn + known, known))),
+        "log w is log p(z), that of all codes: subtract log q, and what is known stays",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn, drawn + known))),
+        "log q is that of all codes, and log w 0: a known code is not drawn, so it does not belong to q",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn + known, 0 * known))),
+        "log q was subtracted once more: log w = log p(z) − log q, and log p(z) holds it too",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn, known - drawn))),
+        "log q and log w are exchanged: q is for the codes drawn",
+        _completed(parts=_then_parts(lambda drawn, known: (known, drawn))),
+        "log w has the wrong sign: it is log p(z) − log q",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn, -known))),
+        "the signs are flipped: these are costs, and logarithms of probabilities are wanted",
+        _completed(parts=_then_parts(lambda drawn, known: (-drawn, -known))),
+        "these are q and w themselves: return their logarithms",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn.exp(), known.exp()))),
+        "probabilities were added up: add up their logarithms",
+        _completed(score=lambda logits, p: p),
+        "a log-probability is not normalised: take the log-softmax of the logits",
+        _completed(score=lambda logits, p: logits),
+        "the places were averaged: the logarithm of a product is a sum",
+        _completed(
+            parts=lambda scores, unknown: _of_drawn_and_known(scores / scores[0].numel(), unknown),
+        ),
+        _completed(
+            parts=lambda scores, unknown: tuple(  # type: ignore[arg-type,return-value]
+                (scores * which).flatten(1).sum(1) / which.flatten(1).sum(1).clamp(min=1)
+                for which in (unknown, ~unknown)
+            ),
+        ),
+        "the softmax ran over the fields: over the codes, the last axis",
+        _completed(chance=lambda logits: logits.softmax(0)),
+        "this is the logarithm of the mean weight: return one log w for each field",
+        _completed(
+            result=lambda codes, log_q, log_w: (
+                codes,
+                log_q,
+                (log_w.logsumexp(0) - log(len(log_w))).expand(len(log_w)),
+            )
+        ),
+        _completed(result=lambda codes, log_q, log_w: (codes, log_q, log_w.logsumexp(0) - log(len(log_w)))),
+        "log q and log w were added up over the fields too: return one number for each",
+        _completed(result=lambda codes, log_q, log_w: (codes, log_q.sum(), log_w.sum())),
+        "the order of the results is another: return the codes, log q, log w",
+        _completed(result=lambda codes, log_q, log_w: (log_q, log_w, codes)),
     ),
-    results=("codes", "log p"),
+    results=("codes", "log q", "log w"),
 )
