@@ -2,12 +2,14 @@
 PYTHON ?= python3
 NB ?=
 ONLY ?=
+FOLDER ?=
+OUT ?=
 PY := .venv/bin/python
 COURSE := $(PY) -m vae_course.course
 NBVAL := $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
 export TORCH_INDEX
 
-.PHONY: lab test quick lint unit lectures check notebooks run sheets devices slides plateau prove browser bench help
+.PHONY: lab test quick lint unit lectures check grade notebooks run sheets devices slides plateau prove browser bench help
 .DEFAULT_GOAL := help
 
 define timed
@@ -42,6 +44,9 @@ lectures: .venv/installed  ## every lecture and every solution through nbval
 
 check: sheets  ## check your copy of a sheet: make check NB=00, or NB=elbo
 	@$(COURSE) check "$(NB)"
+
+grade: .venv/installed  ## check every notebook of a folder: make grade FOLDER=hand-ins, with NB=elbo one sheet only
+	@OMP_NUM_THREADS=1 $(COURSE) grade "$(FOLDER)" "$(NB)" --out "$(OUT)"
 
 notebooks: .venv/installed  ## rebuild what changed in notebooks/source, and execute it if its code did
 	$(COURSE) build

@@ -656,6 +656,10 @@ if run.scale == "full":  # the same with CIFAR-10, where it is on disk
 # **It is the single σ that fails first.** Compare networks by a likelihood that fits the data, or the comparison is about the misfit.
 # zlib, which was trained on nothing, is ahead of all: long runs of one byte are what it is made for.
 #
+# Does it hold for photographs? `VAE_COURSE_SCALE=full` runs CIFAR-10, too (four epochs, one seed): a histogram needs 7.92 bits, zlib 7.25, and all six
+# models between 7.14 and 7.33. No byte is certain there, so the normal with one σ loses next to nothing, and no likelihood or network is ahead by
+# much. Ten latents are far too few: PNG, a thousand pictures in one file, takes 5.63.
+#
 # <details><summary>Predict: a σ for each pixel halves the bits. Are the pictures better?</summary>
 #
 # See the squared errors, beside those of a black picture and of the mean picture.

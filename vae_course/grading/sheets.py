@@ -11,9 +11,14 @@ import nbformat
 
 from vae_course.exercises.exercise import Exercise
 
+LARGEST = 50 * 10**6  # bytes of a notebook
 CHECK = re.compile(r"^check\(\s*\w+\.(\w+)\s*,\s*(\w+)\s*\)\s*$", re.MULTILINE)
 BUILDS = re.compile(r"^(?:import|from|def|class|async)\b|^@", re.MULTILINE)
 SHEET = re.compile(r"^from vae_course\.exercises\.sheets import (\w+)", re.MULTILINE)
+
+PEEK = re.compile(
+    r"\.reference\b|\b_getframe\b|\bcurrentframe\b|\bf_back\b|\binspect\.stack\b|\b(?:exercises\.sheets|right_answers)\b"
+)
 
 
 class Asked(NamedTuple):
@@ -38,11 +43,13 @@ class Cell(NamedTuple):
 def code_cells(path: Path) -> list[str]:
     """The sources of a notebook's code cells. Raises ValueError for a file that is no notebook."""
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST // 10**6} MB; clear its outputs")
         notebook = nbformat.read(path, as_version=4)
         return [str(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
     except Exception as error:  # nbformat raises what its parts raise
         raise ValueError(
-            f"{path.name} is not a notebook that can be read: {str(error).splitlines()[0][:120]}"
+            f"{path.name} is not a notebook that can be read: {(str(error).splitlines() or [type(error).__name__])[0][:120]}"
         ) from error
 
 
@@ -74,6 +81,13 @@ def student_cells(cells: list[str], blank: list[str]) -> list[Cell]:
         for unchanged, source in sources
         if source
     ]
+
+
+def peeks(cells: list[str], blank: list[str]) -> bool:
+    """Whether a cell of the student's own names the caller's frame, or the course's answers."""
+    own = {cell.strip() for cell in blank}
+    written = (line for cell in cells if cell.strip() not in own for line in cell.splitlines())
+    return any(PEEK.search(line) for line in written if not SHEET.match(line) and not CHECK.match(line))
 
 
 def defined_in(source: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 MOST = 256 * 2**20  # bytes of one message
+WORDS = 16 * 2**20  # of these, what is no tensor
 HEAD = struct.Struct("<QQ")
 
 
@@ -32,7 +33,7 @@ def send(stream: BinaryIO, message: Any) -> None:
 def receive(stream: BinaryIO) -> Any:
     """The next message; lists stand for tuples. Raises EOFError at the end of the stream, WireError for anything else."""
     lengths = HEAD.unpack(_exactly(stream, HEAD.size))
-    if sum(lengths) > MOST:
+    if sum(lengths) > MOST or lengths[0] > WORDS:
         raise WireError("a message that is too large")
     words, numbers = (_exactly(stream, length) for length in lengths)
     try:

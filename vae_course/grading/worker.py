@@ -1,6 +1,9 @@
 """The student's side of grading: runs the notebook's cells, calls its functions, and tells what came of it.
 
-    python -m vae_course.grading.worker      requests on the standard input, answers on the standard output
+    python -m vae_course.grading.worker BYTES TASKS
+
+It may write so many bytes into a file and start so many tasks. Requests come on the standard input, answers go to the
+standard output.
 
 It compares nothing and knows no verdict: whatever a notebook overwrites here is overwritten here only.
 """
@@ -74,8 +77,21 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         send(answers, answer(shell, request))
 
 
+def limit_itself(written: int, tasks: int) -> None:
+    """No file above so many bytes, no more than so many tasks (0: any number), and no dump of the memory."""
+    if sys.platform != "win32":
+        import resource
+
+        most = written + 2**20  # above what the judge counts, so that it is the judge who says so
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if tasks:
+            resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
+
+
 def main() -> None:
     """Serve on the standard input and output; what the notebook prints goes nowhere."""
+    limit_itself(*map(int, sys.argv[1:]))
     given, taken = os.dup(0), os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
