@@ -333,8 +333,8 @@ claim("sixteen codes that no label shaped tell a linear reader more than an untr
 #   alone it is less: the rest of the training costs up to a hundredth, as the control shows.
 # - **A graph makes more of the same pictures**: at ten labels seven hundredths over the labels alone.
 # - **An SVM on the labels alone gets as far** as M2 at ten labels, and farther at fifty, where it is a hundredth above the
-#   graph, too. There the unlabelled digits gave nothing that a better classifier of the labelled ones does not give.
-#   M2 is level with the shifted digits, and with the nearest labelled one.
+#   graph, too. At fifty the unlabelled digits gave nothing that a better classifier of the labelled ones does not give, and
+#   M2 is level with the shifted digits and with the nearest labelled one.
 # - **Sixteen numbers**, read by a linear classifier, stay below the labels alone, PCA's and the VAE's. The VAE's say far
 #   more than an untrained encoder's. After 24 epochs they say as much as PCA's or more, after 8 less.
 #
@@ -572,7 +572,7 @@ claim("and other digits save it less than a twentieth",
 #   both, $D_1$ seems to save nearly a quarter. From nothing even more do not help: 92, as many steps in all as the start
 #   from $D_1$ takes, gave 192 nats (seed 0).
 # - **The learner is a poor compressor.** bz2 alone, which knows nothing of digits, is as short as the VAE after $D_1$. The
-#   table of ten neighbours is shorter by more than forty nats. It takes three from $D_1$, bz2 about fifteen. The amounts
+#   table of ten neighbours is shorter by more than forty nats. The table takes three nats from $D_1$, bz2 about fourteen. The amounts
 #   are about this learner, not about what the digits have in common.
 # - A digit gains hundreds of nats in the first block and eight in the last: the more new digits are learnt, the less
 #   $D_1$ adds.
@@ -593,7 +593,7 @@ claim("and other digits save it less than a twentieth",
 # - What one data set teaches a learner about another can be measured in nats: the code of the second, sent block by
 #   block, becomes shorter.
 # - The amount belongs to the schedule and the learner. Begin with small blocks, give each start its best rule, and set a
-#   table that counts beside it.
+#   table that counts by neighbouring pixels beside it.
 #
 # **Exercises**: [[sheet]].
 #

@@ -13,12 +13,12 @@
 # %% [markdown] tags=["slide"]
 # # [[this]]
 #
-# A prior over codes is an autoregressive model. Why not model the pixels themselves?
+# Our learned prior over codes is an autoregressive model. Why not model the pixels themselves?
 #
 # **After this lecture you can**
 # - write an autoregressive model of pixels by masks, which gives an exact log p(x) in one pass;
-# - compare that with the bound of a model with codes, and say how much of the gap is the bound's;
-# - say what a draw costs in steps that wait for one another, and which of the rest is the program's;
+# - compare that with the bound of a model with codes, and say how much of the gap, at least, is the bound's;
+# - say how many steps of a draw must wait for one another, and tell this from time that the program could save;
 # - keep likelihood and the look of draws apart, and measure both;
 # - add up the bits of two levels of codes, and say whether the second earns them.
 #
@@ -225,9 +225,11 @@ claim("no pixel's probability depends on itself or on pixels after it; on pixels
 # ## · How much of the gap is the bound's?
 #
 # Which model has the better log p(x)? The two figures do not say: the masked MLP's is exact, the VQ-VAE's is a bound that
-# counts one field of codes, $z_q$, and drops all others. How much of the gap is the bound's own? Draw fields near $z_q$,
-# $q_i \propto e^{-d_k^2 / \tau}$ for the distances $d_k$ at each position, with τ a tenth of the mean least $d^2$, and
-# average importance weights (lecture [[tighter_bounds]]).
+# counts one field of codes, $z_q$, the nearest at each position, and drops all others. How much of the gap is the bound's own?
+# Draw fields near
+# it, the code of position i with $q_i(k) \propto e^{-d_{ik}^2 / \tau}$: $d_{ik}$ is the distance of the encoder's output there to
+# code k, and τ a tenth of the mean, over positions and pictures, of the least $d_{ik}^2$. Then average importance weights
+# (lecture [[tighter_bounds]]).
 #
 # <details><summary>Predict: can such draws lift the bound above the true log p(x), if q is chosen badly?</summary>
 #
@@ -285,7 +287,7 @@ claim("and it has not stopped: the last twenty-five still bring more than a quar
       of_drawn[25] - of_drawn[50] > 0.25, half=of_drawn[25], fifty=of_drawn[50])  # fmt: skip
 
 # %% [markdown]
-# So much of what the first chart shows is the bound. In eight seeds fifty fields closed 63 to 96 in a hundred of the gap seven
+# A large part of the gap in the first chart is the bound's own. In eight seeds fifty fields closed 63 to 96 in a hundred of the gap seven
 # times; the other time they closed more than all of it, and the model with codes is the better one there, by a bound
 # against an exact figure. (Trained four times as long, one seed: 16 of 21 nats.) Which of the two has the better log p(x) is
 # not settled by the chart.
@@ -301,8 +303,8 @@ claim("and it has not stopped: the last twenty-five still bring more than a quar
 #
 # <details><summary>Predict: 64 pictures at once, each way. How many times longer than the VAE does each take?</summary>
 #
-# On one processor core hundreds of times for the codes, and for the pixels with the sums kept; tens of thousands of times
-# for 784 whole passes. The numbers of passes, 49 and 784, do not say it: what a pass costs differs as much.
+# On one processor core some hundreds of times for the codes, between one and two hundred for the pixels with the sums kept,
+# and tens of thousands for 784 whole passes (reckoned from eight). The numbers of passes, 49 and 784, do not say it: what a pass costs differs as much.
 # </details>
 
 
@@ -371,8 +373,8 @@ claim("the VAE takes the least, by a factor of three or more",
 # %% [markdown] tags=["slide"]
 # ## · Likelihood, and the look of draws
 #
-# Here are two models whose figures lie close together, as far as a bound tells: the masked MLP's is the lower in the chart.
-# Whose draws look more like digits?
+# Here are two models: in the chart the masked MLP's figure is the lower, by 24 nats; with fifty fields a digit the distance is
+# about ten. Whose draws look more like digits?
 
 # %% tags=["slide"]
 pixels = few.reshape(-1, 1, 28, 28)
@@ -387,10 +389,11 @@ with torch.no_grad():
 figures.image_rows(samples, "Draws of the pixels, and draws of the codes", width=12)
 
 # %% [markdown]
-# *Figure: four rows of ten: held-out digits of four grey levels; draws of the masked MLP, with grains and dust, about half of
-# them digits; draws of the VQ-VAE with its pixels drawn, whose strokes hang together, some of them digits; their mean images, smoother.*
+# *Figure: four rows of ten: held-out digits of four grey levels; draws of the masked MLP, with grains and dust, more than
+# half of them legible; draws of the VQ-VAE with its pixels drawn, hardly any dust, some strokes broken, fewer of them digits; their mean images,
+# smoother.*
 #
-# The lower figure in the chart, and the worse pictures? Measure both: the squared Fréchet distance of lecture
+# The lower figure in the chart, and more dust in the pictures: are they worse? Measure both: the squared Fréchet distance of lecture
 # [[autoencoders]] to 500 held-out digits, all on four grey levels, by a classifier trained for fewer epochs (as in lecture
 # [[priors_over_codes]]). Other held-out digits say what distance is left for the best of models.
 
@@ -602,8 +605,9 @@ claim("and its reconstruction is no worse by half a decibel",
 #
 # Such a training takes hours and is no cell. `python -m vae_course.studies cifar_codes FOLDER` does it, can be stopped
 # and goes on where it was: ten codes out of one codebook of 512 at each of 8 × 8 places, a discretised logistic for each
-# byte, then a prior for the codes that sees all earlier places and the earlier codes of its own. What it measured on the
-# 10,000 test pictures is stored in the package, with how it was made.
+# byte, then a PixelCNN over the places: a code sees earlier places, up to six rows above and but for the blind spot of the
+# masks, and the earlier codes of its own place. What it measured is stored in the package, with how it was made: on the 10,000
+# test pictures, but for zlib, PNG and the distortion after each epoch, which are of the first thousand.
 #
 # <details><summary>Predict: which is the larger part, the distortion or the uniform rate? And does the sum beat PNG, which
 # knows nothing of CIFAR-10?</summary>
@@ -652,26 +656,28 @@ claim("the last of its epochs still lowered the distortion, by less than a twent
       0 < losses[-2] - losses[-1] < 0.05, epochs=losses)  # fmt: skip
 
 # %% [markdown]
-# The uniform code wastes more than a third of its bits. Over all places together the codes have a perplexity of 395 of 512;
-# but one of the ten at a given place takes 5.7 bits by its table, as 53 equally frequent codes would. What a network adds by
-# looking at other places is little, after one epoch. With either prior the model needs fewer bits than PNG. The distortion is
-# the same in all three, and most of the sum.
+# The uniform code wastes more than a third of its bits. By the stored figures the codes of all places together have a
+# perplexity of 395 of 512. But with a table for each, a code takes 1.19 · 3,072 / 640 = 5.7 bits on average, as 53 equally
+# frequent ones would. What a network adds by looking at other codes, of earlier places and of the same one, is little after one
+# epoch: 1.07 bits, not 1.19. With either prior the model needs fewer bits than PNG. The distortion is the same in all three,
+# and most of the sum.
 #
 # Do not take the last bar for the same race. The paper's networks have 256 hidden units where ours have 64, and ours
 # trained for ten epochs. If the published figure holds the uniform rate of this grid, its distortion is below 2.8 bits, where
-# ours is nearly 4; tables might lower it further. The last epochs still lowered ours.
+# ours is nearly 4; tables might lower its rate, too. The last epochs still lowered our distortion.
 
 # %% [markdown] tags=["slide"]
 # ## Remember
 #
 # - An autoregressive model of the pixels has an exact log p(x), all its factors in one pass; a model with codes has a
 #   bound. Before the two figures are compared, ask how much of the gap is the bound's.
-# - Fields of codes beside the nearest one tighten the bound; what q leaves out is still missing.
-# - Drawing takes as many steps that wait for one another as there are places: 784, 49, 1. What a step costs is the
-#   program's: keep the sums.
+# - Fields of codes drawn near the nearest one tighten the bound. Fifty do not close it: what q seldom draws is still missing.
+# - Drawing takes steps that wait for one another: one for each pixel (784) or each code (49), and one in all for a VAE. What a
+#   step costs is the program's: keep the sums.
 # - A better figure and better pictures are two things. Measure both.
 # - A second level has to earn its bits: add up both.
-# - Count the codes before you learn a prior: on photographs tables took more than a third off their rate, a network little more.
+# - Count the codes before you learn a prior: on photographs tables took more than a third off their rate, a network, after one
+#   epoch, six hundredths more.
 #
 # **Exercises**: [[sheet]].
 #

@@ -94,9 +94,9 @@ class CodesDecoder(nn.Module):
 
 
 class PlacePrior(nn.Module):
-    """p(codes) = Π p(code | all codes at earlier places, the earlier books' codes at its own): a PixelCNN over 8 × 8 places.
+    """p(codes) = Π p(code | codes at earlier places, the earlier books' codes at its own): a PixelCNN over 8 × 8 places.
 
-    Masked convolutions carry what earlier places hold; at a place each book adds what the books before it chose.
+    Masked convolutions carry what earlier places hold, up to six rows above and but for their blind spot; at a place each book adds what the books before it chose.
     Codes int64 [n, BOOKS, 8, 8] → logits [n, SIZE, BOOKS, 8, 8].
     """
 
