@@ -283,7 +283,7 @@ claim("half of the labels are worth more than 99 hundredths of log 10",
       worth["refined"].median() > 0.99 * log(10), median=worth["refined"].median())  # fmt: skip
 claim("a few pictures decide the mean: one in thirty makes two thirds or more of its shortfall",
       short[:FEW].sum() > short.sum() * 2 / 3, few=short[:FEW].sum(), all=short.sum())  # fmt: skip
-claim("refining q adds 8 to 20 nats for wrong labels, less than a fifth of it for the right",
+claim("after this training, refining q adds 8 to 20 nats for wrong labels, less than a fifth of it for the right",
       8 < of_others < 20 and 0 < 5 * of_label.mean() < of_others,
       right=of_label.mean(), wrong=of_others)  # fmt: skip
 claim("and still, averaged over these pictures, the label is worth more after it",
@@ -555,7 +555,7 @@ claim("of these draws 0.4 to 0.6 have the first colour, and for nine sprites in 
       mean=share_of_first.mean(), sprites=balanced)  # fmt: skip
 claim("with the larger σ, z costs more than log 2 nats and less than twice that",
       log(2) < rate[0.5] < 2 * log(2), rate=rate[0.5])  # fmt: skip
-claim("with the smaller one it costs more, the colours are further apart in z, fewer are true",
+claim("after this training, with the smaller one it costs more, the colours are further apart in z, fewer are true",
       rate[0.05] > rate[0.5] and apart[0.05] > apart[0.5] + 0.5
       and true["σ = 0.05"] < true["σ = 0.5"], rate=rate, apart=apart, share=true)  # fmt: skip
 

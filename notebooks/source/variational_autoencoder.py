@@ -446,7 +446,7 @@ claim("a sample is as far from its nearest training digit, moved or not, as a he
 unmoved, moved = zip(pixels["repeats"], pixels["held out"], strict=True)
 claim("repeats of training digits, moved and drawn anew, are as far from the unmoved ones, but less than three quarters as far from the copies",
       unmoved[0] > 0.9 * unmoved[1] and moved[0] < 0.75 * moved[1], **pixels)  # fmt: skip
-claim("on held-out digits a model of a few thousand digits is at least four nats behind that of all of MNIST",
+claim("after this training, on held-out digits a model of a few thousand digits is at least four nats behind that of all of MNIST",
       len(train) > 10_000 or mnist_bound > bounds[1] + 4, ours=bounds[1], stored=mnist_bound)  # fmt: skip
 
 # %% [markdown] tags=["slide"]
