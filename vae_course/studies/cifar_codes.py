@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import cos, log, log2, pi
 from pathlib import Path
@@ -27,7 +27,7 @@ from vae_course.networks.codebook import MovingCodebook
 from vae_course.networks.fields import MaskedConvolution
 from vae_course.studies.long import Rows, train_long
 from vae_course.studies.results import write
-from vae_course.training.loop import Player
+from vae_course.training.loop import Loss, Player
 
 SHAPE, DIMENSIONS = (3, 32, 32), 3 * 32 * 32
 BOOKS, SIDE, SIZE, D = 10, 8, 512, 16  # ten codes of one codebook at each of 8 × 8 places
@@ -206,37 +206,32 @@ def start_on_outputs(model: VQVAE, images: Tensor, gain: float = 8.0) -> None:
 
 def train_codes(model: VQVAE, train: Tensor, watched: Tensor, epochs: int, path: Path) -> Rows:
     """Stage one: encoder, codebook and decoder. Each row holds the distortion of the `watched` pictures, bits per dimension."""
-    adam = torch.optim.Adam(model.parameters(), lr=RATE, betas=(0.9, 0.99), fused=True)
-    player = Player(lambda x: vq_loss(model, x), adam)
-    about = {"study": "cifar_codes", "stage": "codes", "examples": len(train), "epochs": epochs}
-    batches = Batches(train, size=BATCH, seed=SEED)
-    return train_long(
-        player,
-        {"model": model},
-        batches,
-        epochs,
-        falling(RATE, epochs),
-        path,
-        about,
-        lambda: {"distortion": bits_of_pictures(model, watched)},
-    )
+    loss, watch = partial(vq_loss, model), lambda: {"distortion": bits_of_pictures(model, watched)}
+    return _stage("codes", model, loss, train, BATCH, RATE, epochs, path, watch)
 
 
 def train_prior(prior: PlacePrior, codes: Tensor, watched: Tensor, epochs: int, path: Path) -> Rows:
     """Stage two: the prior, on fixed codes. Each row holds the rate of the `watched` codes, bits per dimension."""
-    adam = torch.optim.Adam(prior.parameters(), lr=PRIOR_RATE, betas=(0.9, 0.99), fused=True)
-    player = Player(lambda codes: nats_of_codes(prior, codes), adam)
-    about = {"study": "cifar_codes", "stage": "prior", "examples": len(codes), "epochs": epochs}
-    batches = Batches(codes, size=PRIOR_BATCH, seed=SEED)
+    loss, watch = partial(nats_of_codes, prior), lambda: {"rate": bits_by_prior(prior, watched)}
+    return _stage("prior", prior, loss, codes, PRIOR_BATCH, PRIOR_RATE, epochs, path, watch)
+
+
+def _stage(
+    name: str,
+    module: nn.Module,
+    loss: Loss,
+    data: Tensor,
+    size: int,
+    rate: float,
+    epochs: int,
+    path: Path,
+    watch: Callable[[], Mapping[str, float]],
+) -> Rows:
+    adam = torch.optim.Adam(module.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
+    about = {"study": "cifar_codes", "stage": name, "examples": len(data), "epochs": epochs}
+    batches = Batches(data, size=size, seed=SEED)
     return train_long(
-        player,
-        {"prior": prior},
-        batches,
-        epochs,
-        falling(PRIOR_RATE, epochs),
-        path,
-        about,
-        lambda: {"rate": bits_by_prior(prior, watched)},
+        Player(loss, adam), {"module": module}, batches, epochs, falling(rate, epochs), path, about, watch
     )
 
 
