@@ -25,7 +25,7 @@ def long(path: Path, epochs: int, rule: type[torch.optim.Optimizer] = torch.opti
     data = torch.randn(20, 3)
     player = Player(lambda x: (net(x + torch.randn_like(x)) - x[:, :1]).square()[:, 0], rule(net.parameters(), lr=0.1))  # type: ignore[call-arg]
     batches = Batches(data, size=6, seed=1)
-    rows = train_long(player, {"net": net}, batches, epochs, lambda epoch: 0.1 / epoch, path, {"epochs": of})
+    rows = train_long([player], {"net": net}, batches, epochs, lambda epoch: 0.1 / epoch, path, {"epochs": of})
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows], net.state_dict()
 
 
@@ -122,7 +122,7 @@ def test_the_command_refuses_other_arguments_and_missing_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command.main(["cifar_codes"]) == 2
-    assert "usage: python -m vae_course.studies cifar_codes FOLDER" in capsys.readouterr().err
+    assert "usage: python -m vae_course.studies cifar_codes" in capsys.readouterr().err
     monkeypatch.setenv("VAE_COURSE_DATA", str(tmp_path))
     assert command.main(["cifar_codes", str(tmp_path / "out")]) == 1
     assert "CIFAR10 is not in" in capsys.readouterr().err

@@ -206,13 +206,13 @@ def start_on_outputs(model: VQVAE, images: Tensor, gain: float = 8.0) -> None:
 
 def train_codes(model: VQVAE, train: Tensor, watched: Tensor, epochs: int, path: Path) -> Rows:
     """Stage one: encoder, codebook and decoder. Each row holds the distortion of the `watched` pictures, bits per dimension."""
-    loss, watch = partial(vq_loss, model), lambda: {"distortion": bits_of_pictures(model, watched)}
+    loss, watch = partial(vq_loss, model), lambda _: {"distortion": bits_of_pictures(model, watched)}
     return _stage("codes", model, loss, train, BATCH, RATE, epochs, path, watch)
 
 
 def train_prior(prior: PlacePrior, codes: Tensor, watched: Tensor, epochs: int, path: Path) -> Rows:
     """Stage two: the prior, on fixed codes. Each row holds the rate of the `watched` codes, bits per dimension."""
-    loss, watch = partial(nats_of_codes, prior), lambda: {"rate": bits_by_prior(prior, watched)}
+    loss, watch = partial(nats_of_codes, prior), lambda _: {"rate": bits_by_prior(prior, watched)}
     return _stage("prior", prior, loss, codes, PRIOR_BATCH, PRIOR_RATE, epochs, path, watch)
 
 
@@ -225,13 +225,13 @@ def _stage(
     rate: float,
     epochs: int,
     path: Path,
-    watch: Callable[[], Mapping[str, float]],
+    watch: Callable[[int], Mapping[str, float]],
 ) -> Rows:
     adam = torch.optim.Adam(module.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
     about = {"study": "cifar_codes", "stage": name, "examples": len(data), "epochs": epochs}
     batches = Batches(data, size=size, seed=SEED)
     return train_long(
-        Player(loss, adam), {"module": module}, batches, epochs, falling(rate, epochs), path, about, watch
+        [Player(loss, adam)], {"module": module}, batches, epochs, falling(rate, epochs), path, about, watch
     )
 
 
