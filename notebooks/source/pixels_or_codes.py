@@ -20,7 +20,7 @@
 # - compare that with the bound of a model with codes, and say how much of the gap, at least, is the bound's;
 # - say how many steps of a draw must wait for one another, and tell this from time that the program could save;
 # - keep likelihood and the look of draws apart, and measure both;
-# - add up the bits of two levels of codes, and say whether the second earns them.
+# - add up the bits of two levels of codes, and say why one run does not tell whether the second earns them.
 #
 # **You need** [[needs]]. **Time**: [[time]], network off.
 
@@ -585,16 +585,18 @@ claim("told the top, the bottom costs fewer bits than alone",
       bits["bottom, told the top"] < bits["bottom alone"], **bits)  # fmt: skip
 claim("but the sum of both levels is more than the bottom alone, as it must be (algebra, but for the fit of the priors)",
       bits["two levels, sum"] > bits["bottom alone"], **bits)  # fmt: skip
-claim("one level of as many numbers, to a twentieth, needs less than three quarters of the bits",
+claim("one level of as many numbers, to a twentieth, needs less than five sixths of the bits",
       abs(weights["one level"] / weights["two levels"] - 1) < 0.05
-      and bits["one level"] < 0.75 * bits["two levels, sum"], **bits)  # fmt: skip
-claim("and its reconstruction is no worse by half a decibel",
-      ratio["one level"] > ratio["two levels"] - 0.5, **ratio)  # fmt: skip
+      and bits["one level"] < 5 / 6 * bits["two levels, sum"], **bits)  # fmt: skip
+claim("and its reconstruction is worse by two decibels at most",
+      ratio["one level"] > ratio["two levels"] - 2, **ratio)  # fmt: skip
 
 # %% [markdown]
-# So here, after four epochs and at nearly the same decibels, the second level does not earn its bits. VQ-VAE-2 is for
-# pictures of 256 × 256 and more, where one grid is either too coarse or too long for its prior; nothing measured here
-# speaks of those.
+# So here, after four epochs, the second level costs bits; whether it earns them, one run cannot say. The decibels change with
+# the seed: in six of eight runs one level had more of them, by up to two, and in two runs fewer, by about half of one. And
+# decibels weigh: where the σ of a normal density is the error, a decibel less is $\tfrac12 \cdot 3{,}072 \cdot \log_2 10^{1/10}$
+# = 510 bits more for the pixels, several times what the codes cost. VQ-VAE-2 is for pictures of 256 × 256 and more, where one
+# grid is either too coarse or too long for its prior; nothing measured here speaks of those.
 
 # %% [markdown] tags=["slide"]
 # ## · Colour at full size

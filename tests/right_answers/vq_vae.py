@@ -221,7 +221,7 @@ def residual_by_recursion(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]
 
 def residual_in_place(z: Tensor, codebooks: Tensor) -> list[Tensor]:
     left, found = z.detach().clone(), []
-    for book in codebooks:
+    for book in codebooks.detach():
         k = scipy.spatial.KDTree(book.numpy()).query(left.numpy())[1]
         found.append(torch.as_tensor(k))
         left -= book[found[-1]]

@@ -287,7 +287,7 @@ figure
 # $$ \ell_i = b_i + \sum_{j < i} W_{ij z_j} , \qquad p(z_i = k \mid z_1, \dots, z_{i-1}) = \operatorname{softmax}(\ell_i)_k . $$
 #
 # All randomness comes in as uniform numbers: the code at place $i$ is the first one at which the cumulative probability exceeds
-# $u_i$.
+# $u_i$, or the last code where it never does, at $u_i = 1$ or by rounding.
 #
 # `bias`, $b$: `[places, K]`; `weight`, $W$: `[places, places, K, K]`, where `weight[i, j, k]` is the row of $K$ numbers
 # that place $i$ adds if place $j$ holds the code $k$ (there are numbers for $j \ge i$ too: they must not count); `u`: `[n,
@@ -298,7 +298,7 @@ figure
 # j]]</code> is <code>[n, K]</code>. (Or keep the logits of all places as sums, to which each code drawn adds its
 # rows.)</details>
 # <details><summary>Hint 3</summary>With <code>p = logits.softmax(1)</code>, the number of codes whose cumulative
-# probability does not exceed u is the code: <code>(p.cumsum(1) &lt;= u[:, i, None]).sum(1)</code>; rounding can make it K,
+# probability does not exceed u is the code: <code>(p.cumsum(1) &lt;= u[:, i, None]).sum(1)</code>; it can be K,
 # so clamp. log p adds up over the places.</details>
 
 

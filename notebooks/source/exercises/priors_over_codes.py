@@ -204,7 +204,7 @@ figure
 #
 # and where there is no such neighbour, nothing is added. Go through the places in reading order. A code that is known is
 # kept. Any other is drawn, from its probabilities given what stands before it: the first code whose cumulative probability
-# exceeds $u_{rc}$.
+# exceeds $u_{rc}$, or the last code where none does, at $u_{rc} = 1$ or by rounding.
 #
 # Fields completed in this way do not follow $p(z \mid \text{known})$: no code that was drawn has heard a known one that
 # comes later. They follow some $q$, and importance weights can repair that (lecture [[tighter_bounds]]). So return with

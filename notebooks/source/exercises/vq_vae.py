@@ -417,8 +417,8 @@ figure
 #
 # Each stage takes the code nearest to what is left; it does not look ahead, and the result need not be the nearest of all sums.
 #
-# `z`: `[n, d]`, with a gradient; `codebooks`: `[R, K, d]`, the first stage first → two tensors: the codes, int64 `[n, R]`; the
-# quantised vectors `[n, d]`, with the straight-through gradient: that of $z$, none to the codebooks.
+# `z`: `[n, d]`, and `codebooks`: `[R, K, d]`, the first stage first, both with a gradient → two tensors: the codes, int64
+# `[n, R]`; the quantised vectors `[n, d]`, with the straight-through gradient: that of $z$, none to the codebooks.
 #
 # <details><summary>Hint 1</summary>What does the second codebook see, and what the third? Keep two tensors: what is left, and the sum so
 # far.</details>

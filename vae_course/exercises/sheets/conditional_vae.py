@@ -13,7 +13,7 @@ from torch.nn.functional import one_hot, silu
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
 from vae_course.exercises.modules import LEFT_BEHIND, RESULTS, behaviour
-from vae_course.exercises.parts import Formula, Step, normal, uniform
+from vae_course.exercises.parts import Formula, Step, named, normal, uniform
 
 # 1. a decoder that is given the class
 
@@ -80,6 +80,31 @@ def _in_blocks(z: Tensor, scaled: Tensor) -> Tensor:
     return scaled.repeat_interleave(z[..., 0].numel() // len(scaled), 0).reshape(*z.shape[:-1], -1)
 
 
+class _Embedded(nn.Module):
+    """A table that is trained in place of the one-hot code."""
+
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(classes, classes)
+        self.decoder = nn.Sequential(nn.Linear(latent + classes, width), nn.SiLU(), nn.Linear(width, pixels))
+
+    def forward(self, z: Tensor, y: Tensor) -> Any:
+        return self.decoder(torch.cat([z, self.table(y).expand(*z.shape[:-1], -1)], -1))
+
+
+class _Late(nn.Module):
+    """The code appended after the first layer."""
+
+    def __init__(self, latent: int, classes: int, width: int, pixels: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.first, self.second = nn.Linear(latent, width), nn.Linear(width + classes, pixels)
+
+    def forward(self, z: Tensor, y: Tensor) -> Any:
+        code = self.classes**0.5 * one_hot(y, self.classes).to(z)
+        return self.second(torch.cat([silu(self.first(z)), code.expand(*z.shape[:-1], -1)], -1))
+
+
 ConditionalDecoder = Exercise(
     "ConditionalDecoder",
     _decoder(),
@@ -144,6 +169,10 @@ ConditionalDecoder = Exercise(
         *[_decoder(_SILU_FIRST), _decoder(_SILU_FIRST, between=nn.Identity())],
         "something follows the last layer: the decoder returns logits, which may be any numbers",
         *[_decoder(_DECODER.then(a)) for a in (nn.SiLU(), nn.Sigmoid(), nn.ReLU(), nn.Tanh(), nn.Softmax(-1))],
+        "the code is learnt here, an nn.Embedding: a one-hot code has no parameters",
+        _Embedded,
+        "the code was appended to the hidden layer: append it to z",
+        _Late,
         LEFT_BEHIND,
         _decoder(kept=list),
     ),
@@ -385,6 +414,10 @@ label_value = Exercise(
         _VALUE.but(labelled=lambda joint, y: joint.gather(-1, y[:, None])[:, 0]),
         "log p(y) of the label was subtracted once too often: log p(x|y) − log p(x) has none",
         _VALUE.but(labelled=lambda ll, log_prior, y: (ll - log_prior).gather(-1, y[:, None])[:, 0]),
+        "log p(y) was added to log p(y|x): subtract it, to have what the picture and the label tell of each other",
+        _VALUE.but(labelled=lambda joint, log_prior, y: (joint + log_prior).gather(-1, y[:, None])[:, 0]),
+        "values below 0 were cut off, or their sign was taken away: a label may make its picture less probable",
+        *[_VALUE.then(torch.relu), _VALUE.then(torch.abs)],
         "log_prior was subtracted in the sum: p(x|y) is multiplied by p(y), so the logarithms are added",
         _VALUE.but(joint=lambda ll, log_prior: ll - log_prior),
         "you added p(y) to a logarithm: add log p(y), as it is given",
@@ -426,6 +459,7 @@ label_value = Exercise(
         lambda ll, log_prior, y: (ll + log_prior).softmax(-1).gather(-1, y[:, None])[:, 0].log() - log_prior[y],
         "you summed over the batch: log p(x) is a sum over the classes of one picture, the last axis",
         _VALUE.but(evidence=lambda joint: joint.logsumexp(0)),
+        _VALUE.but(evidence=lambda joint, y: joint.logsumexp(0)[y]),
         "your sum leaves out the label's own class: p(x) sums over every class",
         _VALUE.but(evidence=lambda joint, y: joint.scatter(-1, y[:, None], -torch.inf).logsumexp(-1)),
         "this is the ratio p(x|y) / p(x): return its logarithm, without overflow",
@@ -455,6 +489,22 @@ def _given_cases(generator: Generator) -> list[Arguments]:
         return (-3 * normal(generator, batch).square()).requires_grad_(), *of_q, *of_p
 
     return [case(3, 3), case(4, 2), case(1, 5), case(6, 1), case(2, 4, 2.0)]
+
+
+def _with_small(small: float) -> list[Answer]:
+    """With a small number beside the prior's variance: under both, or under the difference of the means alone."""
+
+    def widened(prior_log_std: Tensor) -> Tensor:
+        return (prior_log_std.mul(2).exp() + small).log() / 2
+
+    def over_both(log_std: Tensor, apart: Tensor, prior_log_std: Tensor) -> Tensor:
+        return ((2 * log_std).exp() + apart.square()) / (2 * widened(prior_log_std)).exp()
+
+    return [
+        _GIVEN.given(prior_log_std=widened),
+        _GIVEN.but(kl=named(lambda *of: of[3] + (over_both(*of[:3]) - 1) / 2, "log_std apart prior_log_std logs")),
+        _GIVEN.but(squares=lambda apart, prior_log_std: apart.square() / (2 * widened(prior_log_std)).exp()),
+    ]
 
 
 elbo_given = Exercise(
@@ -514,6 +564,8 @@ elbo_given = Exercise(
         _GIVEN.but(squares=lambda apart, log_std: apart.square() * (-2 * log_std).exp()),
         "the squared difference of the means is not divided: divide it by the prior's variance",
         _GIVEN.but(squares=lambda apart: apart.square()),
+        "a small number was added to the prior's variance, or that raised to it: exp(2 log b) is positive already",
+        *[answer for small in (1e-6, 1e-5, 1e-4, 1e-3) for answer in _with_small(small)],
         "the difference of the means is not squared",
         _GIVEN.but(squares=lambda apart, prior_log_std: apart * (-2 * prior_log_std).exp()),
         _GIVEN.but(squares=lambda apart, prior_log_std: apart.abs() * (-2 * prior_log_std).exp()),

@@ -7,6 +7,7 @@ from math import log
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import logsigmoid
 
 from vae_course.exercises.exercise import Arguments, Exercise, wrong
 from vae_course.exercises.parts import Formula, SumOf, normal
@@ -48,6 +49,10 @@ prequential_length = Exercise(
         _ONLINE.but(length=lambda bounds: -bounds.amax(0).sum()),
         "you coded every picture with the best of the models known by then: the receiver does not know which that is",
         lambda bounds, sizes: -_known(bounds, sizes).amax(0).sum(),
+        "you coded every block with the best of the models known by then: the receiver does not know which that is",
+        _ONLINE.but(
+            parts=lambda rows, ends: [max(rows[: k + 1, a:b], key=torch.sum) for k, (a, b) in enumerate(pairwise(ends))]
+        ),
         "you averaged over the models: each block has one, that which has learnt the blocks before it",
         _ONLINE.but(length=lambda bounds: -bounds.mean(0).sum()),
         "this is the mean of a picture: a code's length is the sum over all of them",
@@ -70,6 +75,8 @@ prequential_length = Exercise(
         _ONLINE.but(length=lambda parts: -torch.cat([*parts[:-1], parts[-1][:0]]).sum()),
         "every block was taken from the first picture on: block k begins where block k − 1 ends",
         _ONLINE.but(parts=lambda rows, sizes: [rows[k, :size] for k, size in enumerate(sizes)]),
+        "block k was taken from k times its own size on: the blocks before it may have other sizes, so add these up",
+        _ONLINE.but(parts=lambda rows, sizes: [rows[k, k * size : (k + 1) * size] for k, size in enumerate(sizes)]),
         "you used the sizes as places: block k ends at the sum of the sizes up to it",
         _ONLINE.but(parts=lambda rows, sizes: [rows[k, a:b] for k, (a, b) in enumerate(pairwise([0, *sizes]))]),
         "every block was sent with all the blocks before it: each picture is sent once",
@@ -178,7 +185,12 @@ _TERMS = SumOf(
     log_p=lambda logits, log_prior: (logits.softmax(-1) * log_prior).sum(-1),
     entropy=lambda logits: -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1),
 )
-_OF_BEST = _TERMS.but(mean=lambda logits, bounds: bounds.gather(-1, logits.argmax(-1, keepdim=True))[:, 0])
+_OF_BEST = _TERMS.but(mean=lambda logits, bounds: _at_best(logits, bounds))
+
+
+def _at_best(logits: Tensor, values: Tensor) -> Tensor:
+    """What stands at the most probable class."""
+    return values.gather(-1, logits.argmax(-1, keepdim=True))[:, 0]
 
 
 def _bound_cases(generator: Generator) -> list[Arguments]:
@@ -229,8 +241,14 @@ unlabelled_bound = Exercise(
         _BOUND.given(log_prior=lambda log_prior: log_prior[:, None]),
         "D_KL(q(y|x)‖p(y)) was added: it is subtracted, so that log p(y) is added and log q(y|x) subtracted",
         _TERMS.times(log_p=-1, entropy=-1),
+        "this is the KL divergence the other way round, weighted with p(y): all three terms are a mean over q(y|x)",
+        _BOUND.but(
+            bound=lambda q, bounds, log_p, log_q: (q * bounds).sum(-1) - (log_p.exp() * (log_p - log_q)).sum(-1)
+        ),
         "q is normalised over the batch: for each picture the probabilities of its classes sum to 1",
         _BOUND.but(log_q=lambda logits: logits.log_softmax(0)),
+        "a sigmoid gives every class a probability of its own: a picture has one class, so take the softmax over them",
+        _BOUND.but(log_q=lambda logits: logsigmoid(logits)),
         "you summed over the batch: for each picture, sum over its classes, the last axis",
         _BOUND.but(bound=lambda q, inside: (q * inside).sum(0)),
         "the logits have no say here: this is the bound of the best q(y|x), softmax(bounds), the largest there can be; use the q that is given",
@@ -243,6 +261,8 @@ unlabelled_bound = Exercise(
         _OF_BEST.times(entropy=0),
         _OF_BEST.term("mean"),
         _OF_BEST.but(entropy=lambda logits: -logits.log_softmax(-1).max(-1).values),
+        _BOUND.but(bound=lambda logits, bounds, log_p: _at_best(logits, bounds + log_p)),
+        _BOUND.but(bound=lambda logits, inside: _at_best(logits, inside)),
         "every class has the weight 1/classes in your mean of the bounds: the weights are q(y|x)",
         _TERMS.but(mean=lambda bounds: bounds.mean(-1)),
         _BOUND.but(bound=lambda inside: inside.mean(-1)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import exp, inf, log, log2, log10, pi, sqrt
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, logaddexp
@@ -162,6 +163,9 @@ normal_log_likelihood = Exercise(
         *_log_std(lambda s: softplus(s).log(), lambda s: (softplus(s) + 1e-6).log()),
         "σ is not used: this is the log-density for σ = 1",
         _NORMAL.given(log_std=torch.zeros_like),
+        "you put the σ in that suits these pictures best, from their errors: log_std is given",
+        lambda x, mean, log_std: _NORMAL(x, mean, (x - mean).square().mean().sqrt().log()),
+        lambda x, mean, log_std: _NORMAL(x, mean, (x - mean).detach().square().mean().sqrt().log()),
         "this is a squared error, or minus one, not a log-density: σ and the constant are missing",
         *[_squared_error(of, factor) for of in (_summed, torch.mean) for factor in (1.0, 0.5, -0.5, -1.0)],
         *[_squared_error(partial(torch.mean, dim=(1, 2, 3)), factor) for factor in (1.0, 0.5, -0.5, -1.0)],
@@ -261,6 +265,23 @@ def _level_cases(generator: Generator) -> list[Arguments]:
     return [case(16, 3, 5), case(4, 2, 6), case(2, 1, 8), case(256, 2, 10), (ends, beyond, scales, 4), sharp]
 
 
+_within = _LEVEL.instead("within")
+
+
+def _difference(upper: Tensor, lower: Tensor, change: Callable[[Tensor], Tensor] = torch.clone) -> Tensor:
+    """The logarithm of the difference of two values of S, changed."""
+    return change(upper.sigmoid() - lower.sigmoid()).log()
+
+
+def _density_where_small(
+    x: Tensor, location: Tensor, scale: Tensor, upper: Tensor, lower: Tensor, half: float, width: Any = None
+) -> Tensor:
+    """As in PixelCNN++: below 1e-5 the difference gives way to a density times a width."""
+    p = upper.sigmoid() - lower.sigmoid()
+    density = _log_density(x, location, scale) + log(width(half))
+    return torch.where(p > 1e-5, p.clamp(min=1e-12).log(), density)
+
+
 level_probability = Exercise(
     "level_probability",
     _LEVEL,
@@ -270,6 +291,13 @@ level_probability = Exercise(
         _LEVEL.but(log_p=lambda high: high),
         "the highest level has no tail here: it takes all the mass above it as well, 1 − S((1 − h − μ)/s)",
         _LEVEL.but(high=lambda within: within),
+        "an end level has the wrong edge: the lowest reaches up to h, and the highest begins at 1 − h",
+        _LEVEL.but(high=lambda highest, upper, within: torch.where(highest, logsigmoid(-upper), within)),
+        _LEVEL.but(log_p=lambda lowest, lower, high: torch.where(lowest, logsigmoid(lower), high)),
+        _LEVEL.but(
+            high=lambda highest, upper, within: torch.where(highest, logsigmoid(-upper), within),
+            log_p=lambda lowest, lower, high: torch.where(lowest, logsigmoid(lower), high),
+        ),
         "the two end levels have no tails here: they take the mass beyond them, or the levels do not sum to 1",
         _LEVEL.but(log_p=lambda within: within),
         "the tails are exchanged: the lowest level takes what lies below, the highest what lies above",
@@ -332,6 +360,12 @@ level_probability = Exercise(
         _PLAIN,
         *[_PLAIN.but(log_p=lambda p, small=small: (p + small).log()) for small in SMALL],
         *[_PLAIN.but(log_p=lambda p, small=small: p.clamp(min=small).log()) for small in SMALL],
+        *_within(lambda upper, lower: (upper.sigmoid() - lower.sigmoid()).log()),
+        *_within(*[partial(_difference, change=partial(torch.add, other=small)) for small in SMALL]),
+        *_within(*[partial(_difference, change=partial(torch.clamp, min=small)) for small in SMALL]),
+        "where S(a) − S(b) is small you took the density in the middle, times a width, as some programs do: it is no probability between edges",
+        *_within(*[partial(_density_where_small, width=width) for width in (lambda h: 2 * h, lambda h: 4 * h)]),
+        *_within(*[partial(_density_where_small, width=width) for width in (lambda h: h, lambda h: 1 / 127.5)]),
         "this is a normal, not a logistic: its distribution function is S, the sigmoid",
         _LEVEL.but(below=lambda upper: log_ndtr(upper), above=lambda lower: log_ndtr(-lower), within=_normal_within),
         "this is the probability: return its logarithm",
@@ -589,9 +623,9 @@ def _beta_cases(generator: Generator) -> list[Arguments]:
         rate = 25 + 5 * (0.8 * normal(generator, n) + 0.6 * shared)
         return a * distortion + b * rate + c + normal(generator, n, scale=noise), distortion, rate
 
-    # No c is 0, or what is divided by it would be a rounding error.
-    ordinary = [case(60, 1.0, 1.0, 7.0), case(50, 1.0, 4.0, 720.0), case(30, 2.0, 1.0, -20.0)]
-    means = case(40, 2 / 784, 0.1 / 5, 0.4)  # over 784 pixels and 5 latents: β = 7.84
+    # Neither c nor the noise is 0, or what is divided by them would be a rounding error.
+    ordinary = [case(60, 1.0, 1.0, 7.0, 0.1), case(50, 1.0, 4.0, 720.0, 0.1), case(30, 2.0, 1.0, -20.0, 0.1)]
+    means = case(40, 2 / 784, 0.1 / 5, 0.4, 1e-3)  # over 784 pixels and 5 latents: β = 7.84
     noisy = [case(50, 1.0, 2.0, -30.0, 8.0), case(9, 0.5, 3.0, 300.0, 4.0), case(200, 1.0, -1.0, 10.0, 30.0)]
     return [*ordinary, means, *noisy]
 
@@ -626,6 +660,8 @@ effective_beta = Exercise(
         *_betas(lambda a, abc: abc[2] / a, lambda b, abc: abc[2] / b),
         "the sign of β is flipped: it is b / a",
         *_betas(lambda a, b: -b / a),
+        "β was kept from being negative: return it as the fit gives it",
+        *_betas(lambda a, b: (b / a).abs(), lambda a, b: (b / a).clamp(min=0)),
         "this is the share of b in a + b: β is b / a",
         *_betas(lambda a, b: b / (a + b)),
         "you compared how much the two terms vary, b sd(rate) and a sd(distortion): β is the ratio of the weights, b / a",

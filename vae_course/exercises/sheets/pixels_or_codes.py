@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy, logsigmoid, softplus
 
 from vae_course.exercises.exercise import Answer, Arguments, Exercise, wrong
 from vae_course.exercises.parts import Formula, bits, normal, uniform
+from vae_course.exercises.slips import SMALL
 
 # 1. masks of a network with two hidden layers, for pixels in any order
 
@@ -64,6 +66,11 @@ deep_masks = Exercise(
         "the logits hear units of larger numbers: those with m up to the pixel's place",
         _MASKS.but(outputs=lambda m_second, place: m_second >= place[:, None]),
         _MASKS.but(outputs=lambda m_second, place: m_second > place[:, None]),
+        "these comparisons, m ≥ place and place > m, are for places counted from 1: here the first place is 0",
+        _MASKS.but(
+            inputs=lambda m_first, place: place <= m_first[:, None],
+            outputs=lambda m_second, place: m_second < place[:, None],
+        ),
         "the logits were masked by the numbers of the first layer: they hear the second",
         _MASKS.but(outputs=lambda m_first, place: m_first <= place[:, None]),
         "the order was ignored: the place of pixel i is order[i]",
@@ -95,10 +102,15 @@ deep_masks = Exercise(
 # 2. a bound from any fields
 
 
-def _once(same: Tensor, log_joint: Tensor) -> Tensor:
-    """Log of the sum over the draws that have no like one before them. same: [samples, samples, batch]."""
-    again = torch.stack([same[s, :s].any(0) for s in range(len(same))])
-    return torch.where(again, -torch.inf, log_joint).logsumexp(0)
+def _again(same: Tensor) -> Tensor:
+    """Which draws have their like before them. same: [samples, samples, batch] → [samples, batch]."""
+    earlier = torch.ones(len(same), len(same), dtype=torch.bool).tril(-1)
+    return (same & earlier[:, :, None]).any(1)
+
+
+def _once(same: Tensor, log_joint: Tensor, left_out: float = -torch.inf) -> Tensor:
+    """Log of the sum over the draws that have no like one before them."""
+    return torch.where(_again(same), left_out, log_joint).logsumexp(0)
 
 
 def _pairs(value: Tensor) -> Tensor:
@@ -131,25 +143,39 @@ def _over_the_batch(codes: Tensor, log_joint: Tensor) -> Tensor:
     """Each field once among the draws of all examples."""
     samples, batch, positions = codes.shape
     flat = codes.reshape(-1, positions)
-    same = (flat[:, None] == flat).all(-1)
-    again = torch.stack([same[s, :s].any() for s in range(len(flat))]).reshape(samples, batch)
+    again = _again((flat[:, None] == flat).all(-1)[..., None]).reshape(samples, batch)
     return torch.where(again, -torch.inf, log_joint).logsumexp(0)
 
 
 def _summed(same: Tensor, value: Tensor) -> Tensor:
     """The sum over different fields."""
-    again = torch.stack([same[s, :s].any(0) for s in range(len(same))])
-    return torch.where(again, 0.0, value).sum(0)
+    return torch.where(_again(same), 0.0, value).sum(0)
 
 
 def _count(same: Tensor) -> Tensor:
     """How many different fields each example has."""
-    return torch.stack([~same[s, :s].any(0) for s in range(len(same))]).sum(0)
+    return (~_again(same)).sum(0)
+
+
+def _left_out_at(value: float, same: Tensor, log_joint: Tensor) -> Tensor:
+    return _once(same, log_joint, value)
+
+
+def _as_many(same: Tensor, log_joint: Tensor) -> Tensor:
+    """The first draws, as many as there are different fields."""
+    top = torch.arange(len(same))[:, None] < _count(same)
+    return torch.where(top, log_joint, -torch.inf).logsumexp(0)
 
 
 def _fields_cases(generator: Generator) -> list[Arguments]:
     def case(
-        samples: int, batch: int, size: int, positions: int, scale: float = 1.5, at: float = 0.0, step: float = 0.0
+        samples: int,
+        batch: int,
+        size: int,
+        positions: int,
+        scale: float = 1.5,
+        at: float | Tensor = 0.0,
+        step: float = 0.0,
     ) -> Arguments:
         codes = torch.randint(size, (samples, batch, positions), generator=generator)
         number = (codes * size ** torch.arange(positions)).sum(-1)  # the same field has the same log p(x, z)
@@ -163,7 +189,7 @@ def _fields_cases(generator: Generator) -> list[Arguments]:
         case(8, 8, 3, 2),
         case(15, 3, 2, 4, step=1.0),
         case(6, 5, 4, 2, at=-900.0),
-        case(9, 3, 2, 3, scale=1000.0, at=-5000.0),
+        case(9, 3, 2, 3, scale=1000.0, at=-1e4 * torch.arange(1, 4)[:, None]),
         case(1, 3, 2, 2),
         case(20, 1, 2, 2),
         case(5, 2, 60, 3),
@@ -192,12 +218,20 @@ sum_of_fields = Exercise(
         "exp rounds to 0 or overflows on the way: stay in logarithms, by logsumexp",
         _FIELDS.but(log_p=lambda same, log_joint: _once(same, log_joint).exp().log()),
         *_fields(lambda same, log_joint: _summed(same, log_joint.exp()).log()),
+        "the largest of the whole batch was subtracted, and other examples round to 0: each has its own, or take logsumexp",
+        *_fields(lambda same, log_joint: _summed(same, (log_joint - log_joint.max()).exp()).log() + log_joint.max()),
+        "what is left out must add 0, whose logarithm is −∞: 0, or a finite number, adds its exponential",
+        *_fields(*[partial(_left_out_at, value) for value in (0.0, -1.0, -10.0, -100.0, -1000.0)]),
+        "you counted the different fields and took as many draws from the top: take each one where it comes first",
+        *_fields(_as_many),
         "a field that was drawn again was left out altogether: it counts once",
         *_fields(_never_again),
         "only draws next to each other were compared: a field may come back later",
         *_fields(_next_to),
         "a field was left out because another example has it: each example has its own sum",
         *_fields(_over_the_batch),
+        "a draw was left out only where every example repeats its field: each example has its own",
+        *_same(lambda equal: equal.all(-1).all(-1, keepdim=True).expand(equal.shape[:3])),
         "fields with one log p(x, z) were taken for the same: compare their codes",
         *_same(lambda log_joint: _pairs(log_joint)),
         "fields that share a code at some place were taken for the same: all places must agree",
@@ -258,6 +292,16 @@ _NADE = Formula(
 _before, _hidden, _logits, _each = (_NADE.instead(name) for name in ("before", "hidden", "logits", "each"))
 
 
+def _with_small(small: float, x: Tensor, logits: Tensor) -> Tensor:
+    p = logits.sigmoid()
+    return x * (p + small).log() + (1 - x) * (1 - p + small).log()
+
+
+def _with_clamp(small: float, x: Tensor, logits: Tensor) -> Tensor:
+    p = logits.sigmoid().clamp(small, 1 - small)
+    return x * p.log() + (1 - x) * (1 - p).log()
+
+
 def _nade_cases(generator: Generator) -> list[Arguments]:
     def case(batch: int, pixels: int, hidden: int, scale: float = 1.0, out: float = 1.0) -> Arguments:
         return (
@@ -291,6 +335,8 @@ nade_log_prob = Exercise(
         *_before(lambda added: _moved(added)),
         "nothing before a pixel is seen: add what each pixel brings to the sums",
         *_before(lambda added: 0 * added),
+        "W was added up whatever the pixels are: column j counts where pixel j is 1",
+        _NADE.but(added=lambda x, weight: _shown(torch.ones_like(x), weight)),
         "the pixels before were averaged: their sum is meant",
         *_before(lambda added: (added.cumsum(1) - added) / torch.arange(added.shape[1]).clamp(min=1)[:, None]),
         "what was kept went through the sigmoid: keep the sums, and take their sigmoid anew for each pixel",
@@ -333,6 +379,9 @@ nade_log_prob = Exercise(
         _NADE.but(log_p=lambda x, logits: torch.where(x > 0, logits.sigmoid(), 1 - logits.sigmoid()).prod(-1).log()),
         "binary_cross_entropy cuts logarithms off at −100: give the logits to binary_cross_entropy_with_logits",
         *_each(lambda x, logits: -binary_cross_entropy(logits.sigmoid(), x, reduction="none")),
+        "a number added inside the logarithm, or a clamp, caps what a sure and wrong pixel costs: use logsigmoid or softplus",
+        *_each(*[partial(_with_small, small) for small in SMALL]),
+        *_each(*[partial(_with_clamp, small) for small in SMALL]),
         "these are probabilities: the logarithm is wanted",
         _NADE.but(log_p=lambda each: each.exp().prod(-1)),
         "probabilities were added up: add up their logarithms",
@@ -392,7 +441,11 @@ def _order_cases(generator: Generator) -> list[Arguments]:
         weight = scale * normal(generator, places, places, size, size)
         return bias, weight, uniform(generator, n, places)
 
-    return [case(40, 5, 3), case(60, 4, 4, 1.5), case(1, 6, 3), case(30, 1, 5), case(25, 3, 2, 2.0), case(3, 4, 1)]
+    bias, weight, u = case(8, 3, 3)
+    bias = bias - torch.tensor([2000.0, 0.0, 0.0])  # code 0 has a probability that rounds to 0
+    edges = bias, weight, torch.where(u < 0.5, 0.0, 1.0).double()
+    sizes = [case(40, 5, 3), case(60, 4, 4, 1.5), case(1, 6, 3), case(30, 1, 5), case(25, 3, 2, 2.0), case(3, 4, 1)]
+    return [*sizes, edges]
 
 
 draw_in_order = Exercise(
@@ -422,6 +475,18 @@ draw_in_order = Exercise(
         _drawn(pick=lambda p, u: (p <= u[:, None]).sum(1).clamp(max=p.shape[1] - 1)),
         "1 − u was used for u: the first code whose cumulative probability exceeds u",
         _drawn(noise=lambda u, i: 1 - u[:, i]),
+        "you counted the codes whose cumulative probability exceeds u: the code drawn is the number of those that do not",
+        _drawn(pick=lambda p, u: (p.cumsum(1) > u[:, None]).sum(1).clamp(max=p.shape[1] - 1)),
+        "the cumulative probability must exceed u, not just reach it: a code of probability 0 was drawn at u = 0",
+        _drawn(pick=lambda p, u: (p.cumsum(1) < u[:, None]).sum(1).clamp(max=p.shape[1] - 1)),
+        "where no cumulative probability exceeds u the last code is drawn: the number of those that do not is K there, so clamp",
+        _drawn(pick=lambda p, u: (p.cumsum(1) <= u[:, None]).sum(1)),
+        "where no cumulative probability exceeds u the last code is drawn: argmax gives the first",
+        _drawn(pick=lambda p, u: (p.cumsum(1) > u[:, None]).long().argmax(1)),
+        "u was compared with sums of logits: with sums of probabilities, by the softmax",
+        _drawn(chance=lambda logits: logits),
+        "log p is that of the likeliest codes: of those that were drawn",
+        _drawn(score=lambda logits, p: logits.log_softmax(1).amax(1, keepdim=True).expand_as(p)),
         "weight[j, i] was taken for weight[i, j]: the first axis is the place that listens",
         _drawn(heard=lambda weight, i, j, code: weight[j, i, code]),
         "the two axes of codes are exchanged: weight[i, j, code at j] is the row added to the logits",

@@ -34,7 +34,8 @@ def _split_cases(generator: Generator) -> list[Arguments]:
         log_likelihood = dimensions * normal(generator, batch)
         return log_likelihood, -dimensions * (0.1 + uniform(generator, batch)), dimensions, levels
 
-    return [case(5, 784, 256), case(1, 3072, 256), case(4, 49, 16), case(7, 12, 2), case(3, 1, 4)]
+    dense = torch.tensor([6.0 * 49, 4.0 * 49], dtype=torch.float64), *case(2, 49, 16)[1:]  # costs fewer than no bits
+    return [case(5, 784, 256), case(1, 3072, 256), case(4, 49, 16), case(7, 12, 2), case(3, 1, 4), dense]
 
 
 split_bits = Exercise(
@@ -44,12 +45,22 @@ split_bits = Exercise(
     wrong(
         "these are nats: divide by log 2 for bits",
         _SPLIT.but(bits=lambda: 1.0),
+        "you multiplied by log 2: a nat is 1 / log 2 bits, so divide",
+        _SPLIT.but(bits=lambda: 1 / log(2)),
+        "you divided by log(levels), the unit of digits with `levels` values: bits take log 2",
+        _SPLIT.but(bits=lambda levels: log(levels)),
+        _SPLIT.but(parts=lambda nats, code, bits, levels: (nats / bits, code / log(levels))),
+        "the distortion was cut off at 0, or its sign taken away: where the density is high it is negative",
+        _SPLIT.but(parts=lambda nats, code, bits: ((nats / bits).clamp(min=0), code / bits)),
+        _SPLIT.but(parts=lambda nats, code, bits: ((nats / bits).abs(), code / bits)),
         "the distortion is that of a density: add log2(levels), what it costs to say which of the grey levels",
         _SPLIT.but(step=lambda: 0.0),
         "log(levels) has the wrong sign: a piece of width 1 / levels holds less than the density says",
         _SPLIT.but(step=lambda levels: -log(levels)),
         "log(levels) was added once a picture: every dimension is cut into levels",
         _SPLIT.but(nats=lambda log_likelihood, dimensions, step: (-log_likelihood + step) / dimensions),
+        "log2(levels) was added `dimensions` times to bits per dimension: once",
+        _SPLIT.but(nats=lambda log_likelihood, dimensions, step: -log_likelihood / dimensions + dimensions * step),
         "a grey level's piece is 1 / levels wide, not 1 / (levels − 1)",
         _SPLIT.but(step=lambda levels: log(max(levels - 1, 1))),
         "the code is discrete: log(levels) belongs to the distortion alone",
@@ -71,6 +82,7 @@ split_bits = Exercise(
             nats=lambda log_likelihood, dimensions, step: -log_likelihood + dimensions * step,
             code=lambda log_prior: -log_prior,
         ),
+        _SPLIT.but(nats=lambda log_likelihood, step: -log_likelihood + step, code=lambda log_prior: -log_prior),
         "the rate is in bits a picture, the distortion in bits per dimension: divide both",
         _SPLIT.but(code=lambda log_prior: -log_prior),
         "the two are exchanged: return the distortion first",
@@ -86,6 +98,8 @@ split_bits = Exercise(
         _SPLIT.but(step=lambda: log(256)),
         "the second is the sum of both: return the rate alone",
         _SPLIT.but(parts=lambda nats, code, bits: (nats / bits, (nats + code) / bits)),
+        "the first is the sum of both: return the distortion alone",
+        _SPLIT.but(parts=lambda nats, code, bits: ((nats + code) / bits, code / bits)),
         "you averaged over the batch: return one number per picture",
         _SPLIT.then(lambda parts: tuple(part.mean() for part in parts)),
     ),
@@ -484,6 +498,12 @@ def _completed(
     return answer
 
 
+def _put_in_last(bias: Tensor, left: Tensor, above: Tensor, known: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Whole fields drawn, and the known codes put into them afterwards."""
+    codes, log_q, log_w = _completed()(bias, left, above, torch.full_like(known, -1), u)
+    return torch.where(known < 0, codes, known), log_q, log_w
+
+
 def _complete_cases(generator: Generator) -> list[Arguments]:
     def case(n: int, height: int, width: int, size: int, share: float, scale: float = 1.0) -> Arguments:
         bias, left, above = (scale * normal(generator, *shape) for shape in ((size,), (size, size), (size, size)))
@@ -491,6 +511,11 @@ def _complete_cases(generator: Generator) -> list[Arguments]:
         known = torch.where(uniform(generator, n, height, width) < share, codes, -1)
         return bias, left, above, known, uniform(generator, n, height, width)
 
+    bias, left, above, known, u = case(8, 2, 3, 3, 0.3)
+    bias = torch.cat(
+        [bias[:1] - 2000, bias[1:]]
+    )  # code 0 has a probability that rounds to 0, and is not among the known
+    edges = bias, left, above, torch.where(known == 0, 1, known), torch.where(u < 0.5, 0.0, 1.0).double()
     return [
         case(40, 4, 4, 3, 0.5),
         case(25, 3, 5, 4, 0.4, 1.5),
@@ -499,6 +524,7 @@ def _complete_cases(generator: Generator) -> list[Arguments]:
         case(12, 3, 3, 3, 0.0),  # nothing is known
         case(12, 3, 3, 3, 1.1),  # all is known
         case(8, 1, 1, 4, 0.5),
+        edges,
     ]
 
 
@@ -513,6 +539,10 @@ complete_codes = Exercise(
             place=lambda unknown, drawn, known: drawn,
             parts=lambda scores, unknown: (scores.flatten(1).sum(1), torch.zeros_like(scores[:, 0, 0])),
         ),
+        "the known codes were put in at the end: what comes after them must hear them, so put each in as its place comes",
+        _put_in_last,
+        "a known code 0 was drawn anew: known are all codes from 0 up",
+        lambda bias, left, above, known, u: _completed()(bias, left, above, torch.where(known > 0, known, -1), u),
         "known and unknown are exchanged: draw where `known` is −1, keep what is 0 or more",
         _completed(place=lambda unknown, drawn, known: torch.where(unknown, known, drawn)),
         "a place heard −1, which indexes the last row of a table: put each draw into the field before the next place is looked at",
@@ -550,6 +580,14 @@ complete_codes = Exercise(
         _completed(pick=lambda p, u: (_first_above(p, u) - 1).clamp(min=0)),
         "1 − u was used for u: the first code whose cumulative probability exceeds u",
         _completed(noise=lambda u, r, c: 1 - u[:, r, c]),
+        "the cumulative probability must exceed u, not just reach it: a code of probability 0 was drawn at u = 0",
+        _completed(pick=lambda p, u: (p.cumsum(1) < u[:, None]).sum(1).clamp(max=p.shape[1] - 1)),
+        "where no cumulative probability exceeds u the last code is drawn: the number of those that do not is K there, so clamp",
+        _completed(pick=lambda p, u: (p.cumsum(1) <= u[:, None]).sum(1)),
+        "where no cumulative probability exceeds u the last code is drawn: argmax gives the first",
+        _completed(pick=lambda p, u: (p.cumsum(1) > u[:, None]).long().argmax(1)),
+        "u was compared with sums of logits: with sums of probabilities, by the softmax",
+        _completed(chance=lambda logits: logits),
         "one uniform number was used for all places: each has its own",
         _completed(noise=lambda u, r, c: u[:, 0, 0]),
         "log q is that of all codes: of those that were drawn alone",
@@ -564,6 +602,12 @@ complete_codes = Exercise(
         _completed(parts=_then_parts(lambda drawn, known: (known, drawn))),
         "log w has the wrong sign: it is log p(z) − log q",
         _completed(parts=_then_parts(lambda drawn, known: (drawn, -known))),
+        "log q has the wrong sign: it is the logarithm of a probability",
+        _completed(parts=_then_parts(lambda drawn, known: (-drawn, known))),
+        "log w is 0, as if the fields followed p(z | known): log p(z) − log q leaves the known codes",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn, 0 * known))),
+        "the weights were normalised over the fields: their mean is the probability of the known codes, so leave them as they are",
+        _completed(parts=_then_parts(lambda drawn, known: (drawn, known.log_softmax(0)))),
         "the signs are flipped: these are costs, and logarithms of probabilities are wanted",
         _completed(parts=_then_parts(lambda drawn, known: (-drawn, -known))),
         "these are q and w themselves: return their logarithms",

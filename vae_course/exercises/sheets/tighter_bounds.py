@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import log, log2
 
 import torch
@@ -94,6 +95,7 @@ effective_draws = Exercise(
         _EFFECTIVE.but(
             number=lambda w: len(w) / (1 + (w - w.mean(0)).square().sum(0) / max(len(w) - 1, 1) / w.mean(0) ** 2)
         ),
+        _EFFECTIVE.but(number=lambda w: len(w) / (1 + w.var(0) / w.mean(0) ** 2)),
         "you rounded: the effective number is whole for equal weights only",
         _EFFECTIVE.but(number=lambda above, below: (above / below).round()),
         "you summed over the whole batch: each example has its own weights",
@@ -196,6 +198,8 @@ iwae_bound = Exercise(
         _IWAE.but(groups=lambda log_w, k: log_w.reshape(-1, log_w.shape[1], k).transpose(1, 2)),
         "the reshape to [batch, groups, k] mixes the examples: transpose first, or reshape to [groups, k, batch]",
         _IWAE.but(groups=lambda log_w, k: log_w.reshape(log_w.shape[1], -1, k).permute(1, 2, 0)),
+        "the log weights were transposed, and reshaped as if they were not: in [samples, batch] reshape gives [groups, k, batch]",
+        _IWAE.but(groups=lambda log_w, k: log_w.T.reshape(-1, k, log_w.shape[1])),
         "your groups overlap: each row belongs to one group, so start a new one every k rows",
         _IWAE.but(groups=lambda log_w, k: log_w.unfold(0, k, 1).transpose(1, 2)),
         "exp overflows or underflows for weights far from 1: subtract the largest first, or use logsumexp",
@@ -336,6 +340,9 @@ predicted_gap = Exercise(
         ),
         "you reduced over the whole batch: each example has its own variance and mean",
         _PREDICTED.but(above=lambda w: w.var(), below=lambda w: w.mean().square()),
+        *[_PREDICTED.but(below=lambda w: w.mean().square()), _PREDICTED.but(above=lambda w: w.var())],
+        "only the first k samples were used: k is the number of draws in the bound, and every sample tells of the variance",
+        _PREDICTED.but(w=lambda log_weights, k: (log_weights[:k] - log_weights[:k].amax(0)).exp()),
         "you averaged over the batch: return one number per example",
         _PREDICTED.then(torch.mean),
     ),
@@ -370,6 +377,14 @@ def _relative_variance_cases(generator: Generator) -> list[Arguments]:
     return [case(4, 0.9, 2.0), case(1, 1.0, 3.0), case(5, 0.8, 1.2), (*same, *same), some_infinite, edge]
 
 
+def _not_below(small: float, mean_p: Tensor, std_p: Tensor, mean_q: Tensor, std_q: Tensor) -> Tensor:
+    """With 2σ_q² − σ_p² raised to a small number."""
+    raised = _VARIANCE.but(
+        rest=lambda std_p, std_q: (2 * std_q**2 - std_p**2).clamp(min=small), guarded=lambda relative: relative
+    )
+    return raised(mean_p, std_p, mean_q, std_q)  # type: ignore[no-any-return]
+
+
 relative_variance = Exercise(
     "relative_variance",
     _VARIANCE,
@@ -381,6 +396,9 @@ relative_variance = Exercise(
         _VARIANCE.but(
             factor=lambda std_p, std_q, rest: std_q**2 / (std_p * rest.abs().sqrt()), guarded=lambda relative: relative
         ),
+        _VARIANCE.but(rest=lambda std_p, std_q: (2 * std_q**2 - std_p**2).abs(), guarded=lambda relative: relative),
+        "where 2 σ_q² ≤ σ_p² the integral is infinite: return inf there, not what a least value of 2σ_q² − σ_p² gives",
+        *[partial(_not_below, small) for small in SMALL],
         "where 2 σ_q² ≤ σ_p² the integral is infinite: return inf there, not 0",
         _VARIANCE.but(guarded=lambda relative, rest: relative.where(rest > 0, torch.zeros_like(rest))),
         "the variance is finite for some q narrower than the posterior too: the border is 2 σ_q² = σ_p²",
@@ -410,6 +428,7 @@ relative_variance = Exercise(
         "you divided the squared distance by σ_q², or by another variance: completing the square leaves 2σ_q² − σ_p²",
         _VARIANCE.but(exponent=lambda mean_p, mean_q, std_q: (mean_p - mean_q) ** 2 / std_q**2),
         _VARIANCE.but(exponent=lambda mean_p, mean_q, std_p: (mean_p - mean_q) ** 2 / std_p**2),
+        _VARIANCE.but(exponent=lambda mean_p, mean_q, std_q: (mean_p - mean_q) ** 2 / (2 * std_q**2)),
         "exp is missing: the exponent was multiplied as it is",
         _VARIANCE.but(square=lambda factor, exponent: factor * exponent),
         "the exponent was added to the factor: the exponential of it multiplies",
@@ -422,12 +441,15 @@ relative_variance = Exercise(
         _VARIANCE.but(factor=lambda std_p, std_q, rest: std_q**2 / (std_p * rest)),
         "σ_p is missing below: the posterior is squared, so that its constant 1/σ_p stands twice",
         _VARIANCE.but(factor=lambda std_q, rest: std_q**2 / rest.sqrt()),
+        "σ_p stands squared below: the posterior's constant is 1/σ_p², and the integral brings one σ_p back",
+        _VARIANCE.but(factor=lambda std_p, std_q, rest: std_q**2 / (std_p**2 * rest.sqrt())),
         "σ_q stands once above: one comes from the constant of q, one from the integral, so it is σ_q²",
         _VARIANCE.but(factor=lambda std_p, std_q, rest: std_q / (std_p * rest.sqrt())),
         "the posterior was not squared: ∫ p / q is wanted nowhere, ∫ p² / q is",
         _VARIANCE.but(rest=lambda std_p, std_q: std_q**2 - std_p**2),
         "2σ_q² − σ_p² is a difference of variances: you subtracted σ_p, or doubled σ_q inside the square",
         _VARIANCE.but(rest=lambda std_p, std_q: 2 * std_q**2 - std_p),
+        _VARIANCE.but(rest=lambda std_p, std_q: 2 * std_q - std_p),
         _VARIANCE.but(rest=lambda std_p, std_q: (2 * std_q) ** 2 - std_p**2),
         "the 2 belongs to σ_q², not to σ_p²: in precisions it is 2/σ_p² − 1/σ_q²",
         _VARIANCE.but(rest=lambda std_p, std_q: 2 * std_p**2 - std_q**2),
@@ -509,6 +531,7 @@ doubly_reparameterized = Exercise(
         ),
         "the weights add up to 1 over the examples here: they do over the draws of one example, softmax(0)",
         *_share(lambda log_w: log_w.softmax(1)),
+        *_phi(lambda log_w: log_w.softmax(1).square()),
         "the weights add up to 1 over the whole batch here: they do over the draws of one example, softmax(0)",
         *_share(lambda log_w: log_w.flatten().softmax(0).reshape(log_w.shape)),
         "all draws count alike here: that is the gradient of the ELBO, not of 𝓛_k",
@@ -536,6 +559,8 @@ doubly_reparameterized = Exercise(
         *_result(lambda value, model, path: value + model + _moved(path)),
         "the value is the self-normalised average, which is no bound: it is log (1/k) Σ w",
         *_result(lambda model, path: model + _moved(path)),
+        "the value is the mean of log w, the ELBO's estimate: it is log (1/k) Σ w",
+        *_result(lambda log_w, model, path: log_w.mean(0) + _moved(model) + _moved(path)),
         "log k is missing: the value is the log of the mean weight",
         *_result(lambda log_w, model, path: log_w.logsumexp(0) + _moved(model) + _moved(path)),
         "exp overflows or underflows on the way to the value: use logsumexp",

@@ -61,10 +61,14 @@ nearest_code = Exercise(
         "height and width are exchanged: the axes of the result are batch, height, width",
         _NEAREST.but(vectors=lambda z: z.permute(0, 3, 2, 1)),
         _NEAREST.then(lambda codes: codes.mT.reshape(codes.shape)),
+        "the codes were read back in another order than the vectors were laid out in: undo the same permutation",
+        _NEAREST.then(lambda codes: codes.reshape(*codes.shape[1:], len(codes)).permute(2, 0, 1)),
+        _NEAREST.then(lambda codes: codes.flatten(1).T.reshape(codes.shape)),
         "you took the largest inner product: without ‖e‖² a long code wins too often",
         _NEAREST.but(distances=lambda vectors, codebook: -vectors @ codebook.T),
         "the square is not expanded right: ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖²",
         _NEAREST.but(distances=lambda vectors, codebook: codebook.square().sum(-1) - vectors @ codebook.T),
+        _NEAREST.but(distances=lambda vectors, codebook: codebook.norm(dim=-1) - 2 * vectors @ codebook.T),
         _NEAREST.given(codebook=torch.neg),
         "vectors were scaled to length 1, as for a cosine: in a distance their lengths count",
         *[_NEAREST.given(z=normalize, codebook=normalize), _NEAREST.given(z=normalize)],
@@ -206,6 +210,11 @@ vq_terms = Exercise(
     wrong(
         "you summed absolute differences: both terms are squared distances",
         _measured(lambda way: way.abs().flatten(1).sum(1)),
+        "this is a difference of squares: both terms are the square of a difference",
+        _TERMS.but(
+            codebook=lambda z, nearest: (z.detach().square() - nearest.square()).flatten(1).sum(1),
+            commitment=lambda z, nearest: (z.square() - nearest.detach().square()).flatten(1).sum(1),
+        ),
         "β stands on the codebook term: it belongs to the commitment term, which moves the encoder",
         _TERMS.but(terms=lambda codebook, commitment, beta: (beta * codebook, commitment)),
         "the two terms are exchanged: return the codebook term first",
@@ -261,7 +270,7 @@ def _naive(m: Tensor, n: Tensor) -> Tensor:
     return m / n[:, None]
 
 
-_EMA = Formula(
+_AVERAGES = Formula(
     "counts sums z codes decay",
     held=lambda z: z.detach(),
     n=lambda counts, codes: torch.bincount(codes, minlength=len(counts)).double(),
@@ -270,6 +279,10 @@ _EMA = Formula(
     take=lambda decay: 1 - decay,
     N=lambda counts, n, keep, take: keep * counts + take * n,
     m=lambda sums, s, keep, take: keep * sums + take * s,
+)
+_EMA = Formula(
+    "counts sums z codes decay",
+    **_AVERAGES.steps,
     codebook=lambda m, N: _quotient(m, N),
     state=lambda N, m, codebook: (N, m, codebook),
 )
@@ -304,6 +317,41 @@ def _last(counts: Tensor, codes: Tensor, held: Tensor) -> Tensor:
     return held.new_zeros(len(counts), held.shape[1]).index_put((codes,), held)
 
 
+def _of_averages(of: Formula) -> list[str | Answer]:
+    """What goes wrong with the averages, in an exercise that has their steps."""
+    return [
+        "a gradient flows from the averages back to z: detach z, or every step keeps the graphs of all earlier ones",
+        of.but(held=lambda z: z),
+        "γ and 1 − γ are exchanged: γ, near 1, stands before the old state",
+        of.given(decay=lambda decay: 1 - decay),
+        "γ or 1 − γ is missing, in the counts or in the sums: N ← γ N + (1 − γ) n, and likewise m",
+        *of.each(N=[lambda counts, n, take: counts + take * n, lambda counts, n, keep: keep * counts + n]),
+        *of.each(m=[lambda sums, s, take: sums + take * s, lambda sums, s, keep: keep * sums + s]),
+        *[of.but(N=lambda counts, n: counts + n), of.but(m=lambda sums, s: sums + s)],
+        *[of.but(keep=lambda: 1), of.but(take=lambda: 1), of.but(keep=lambda: 1, take=lambda: 1)],
+        "the old state is ignored: this is k-means on the batch alone, right only at γ = 0",
+        of.given(decay=lambda decay: 0.0),
+        "m_k takes the sum of its vectors in the batch: you took their mean, so that their number counts twice",
+        of.but(m=lambda sums, s, n, keep, take: keep * sums + take * _quotient(s, n)),
+        "you divided by the size of the batch: n_k is a count, and the sum of its vectors a sum",
+        of.but(N=lambda counts, n, z, keep, take: keep * counts + take * n / len(z)),
+        of.but(m=lambda sums, s, z, keep, take: keep * sums + take * s / len(z)),
+        of.but(take=lambda decay, z: (1 - decay) / len(z)),
+        "n_k is how many vectors have the code: you counted 1 for every code that occurs",
+        of.but(N=lambda counts, n, keep, take: keep * counts + take * (n > 0)),
+        "bincount returns as many counts as the largest code of the batch needs: give it minlength, the number of codes",
+        of.but(n=lambda codes: torch.bincount(codes).double()),
+        "an assignment by index keeps one vector of each code: add them all up (index_add, or a one-hot matrix)",
+        of.but(s=_last),
+        of.but(s=_last, n=lambda counts, codes: torch.zeros_like(counts).index_fill(0, codes, 1)),
+        "a code that the batch does not use must decay as well: you left its state as it was",
+        of.but(
+            N=lambda counts, n, keep, take: torch.where(n > 0, keep * counts + take * n, counts),
+            m=lambda sums, s, n, keep, take: torch.where(n[:, None] > 0, keep * sums + take * s, sums),
+        ),
+    ]
+
+
 def _ema_cases(generator: Generator) -> list[Arguments]:
     def case(size: int, used: int, d: int, n: int, decay: float, empty: int = 0) -> Arguments:
         """Codes from `used` on have nothing in the batch; the last `empty` have no count either."""
@@ -325,48 +373,31 @@ ema_update = Exercise(
     _EMA,
     _ema_cases,
     wrong(
-        "a gradient flows from the averages back to z: detach z, or every step keeps the graphs of all earlier ones",
-        _EMA.but(held=lambda z: z),
-        "γ and 1 − γ are exchanged: γ, near 1, stands before the old state",
-        _EMA.given(decay=lambda decay: 1 - decay),
-        "m_k takes the sum of its vectors in the batch: you took their mean, so that their number counts twice",
-        _EMA.but(m=lambda sums, s, n, keep, take: keep * sums + take * _quotient(s, n)),
+        *_of_averages(_EMA),
         "your codebook is a moving average of codes, which forgets how many vectors each had: it is m_k / N_k",
         *[_EMA.but(codebook=_moved_if_used), *_means_of_codes(_quotient), *_means_of_codes(_naive)],
         "you divided by the counts of this batch: the codebook is m_k / N_k, average by average",
         *[_over(lambda n: n.clamp(min=1), of="m n"), _divided(_naive, of="m n")],
-        "γ or 1 − γ is missing, in the counts or in the sums: N ← γ N + (1 − γ) n, and likewise m",
-        _EMA.but(N=lambda counts, n, take: counts + take * n),
-        _EMA.but(N=lambda counts, n, keep: keep * counts + n),
-        _EMA.but(m=lambda sums, s, take: sums + take * s),
-        _EMA.but(m=lambda sums, s, keep: keep * sums + s),
-        *[_EMA.but(keep=lambda: 1), _EMA.but(take=lambda: 1), _EMA.but(keep=lambda: 1, take=lambda: 1)],
-        "the old state is ignored: this is k-means on the batch alone, right only at γ = 0",
-        _EMA.given(decay=lambda decay: 0.0),
         "your codebook takes the old counts, the old sums or both: divide the new m_k by the new N_k",
         *[_divided(by, of) for of in ("sums counts", "m counts", "sums N") for by in (_quotient, _naive)],
         "a code with N_k = 0 was divided by 0: return m_k there",
         _divided(_naive),
+        _EMA.but(codebook=lambda m, N: _naive(m, N).nan_to_num()),
         "a code with N_k = 0 came out as 0, or kept its old place: return m_k there, after its step",
         _EMA.but(codebook=lambda m, N: _quotient(m, N) * (N > 0)[:, None]),
         _EMA.but(codebook=lambda m, N, sums, counts: _quotient(m, N).where(N[:, None] > 0, _quotient(sums, counts))),
+        _EMA.but(codebook=lambda m, N, sums: _quotient(m, N).where(N[:, None] > 0, sums)),
         "the counts were raised to 1 before the division: averages between 0 and 1 are right as they are",
         _over(partial(torch.clamp, min=1)),
         "a small constant stands in the denominator: divide by N_k itself, and where it is 0 return m_k",
         *[_over(partial(torch.add, other=small)) for small in SMALL[:7]],
         *[_over(partial(torch.clamp, min=small)) for small in SMALL[:7]],
         _over(lambda n: (n + 1e-5) / (n.sum() + 1e-5 * len(n)) * n.sum()),
-        "an assignment by index keeps one vector of each code: add them all up (index_add, or a one-hot matrix)",
-        _EMA.but(s=_last),
-        _EMA.but(s=_last, n=lambda counts, codes: torch.zeros_like(counts).index_fill(0, codes, 1)),
-        "you divided by the size of the batch: n_k is a count, and the sum of its vectors a sum",
-        _EMA.but(m=lambda sums, s, z, keep, take: keep * sums + take * s / len(z)),
-        _EMA.but(take=lambda decay, z: (1 - decay) / len(z)),
-        "a code that the batch does not use must decay as well: you left its state as it was",
-        _EMA.but(
-            N=lambda counts, n, keep, take: torch.where(n > 0, keep * counts + take * n, counts),
-            m=lambda sums, s, n, keep, take: torch.where(n[:, None] > 0, keep * sums + take * s, sums),
-        ),
+        "the order of the results is another: return the counts, the sums, the codebook",
+        *[
+            _EMA.but(state=lambda N, m, codebook: (codebook, N, m)),
+            _EMA.but(state=lambda N, m, codebook: (m, N, codebook)),
+        ],
     ),
     results=("counts", "sums", "codebook"),
 )
@@ -378,12 +409,7 @@ _STEP = Formula(
     "z counts sums decay training",
     codebook=lambda sums, counts: sums / counts[:, None],
     codes=lambda z, codebook: torch.cdist(z, codebook).argmin(1),
-    held=lambda z: z.detach(),
-    keep=lambda decay: decay,
-    N=lambda counts, codes, keep: keep * counts + (1 - keep) * torch.bincount(codes, minlength=len(counts)),
-    m=lambda sums, codes, held, keep: (
-        keep * sums + (1 - keep) * torch.zeros(sums.shape).to(held).index_add(0, codes, held)
-    ),
+    **_AVERAGES.steps,
     moved=lambda m, N: m / N[:, None],
     named=lambda codes: codes,  # the codes returned
     e=lambda codebook, codes: codebook[codes],
@@ -393,15 +419,9 @@ _STEP = Formula(
 )
 
 
-def _times(codes: Tensor, counts: Tensor) -> Tensor:
-    """How often each code was chosen."""
-    return torch.bincount(codes, minlength=len(counts)).to(counts)
-
-
-def _where_chosen(codes: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """The new rows of the codes that were chosen, the old ones of the others."""
-    chosen = torch.zeros(len(old), dtype=torch.bool).index_fill(0, codes, True)
-    return torch.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+def _chosen_again(z: Tensor, moved: Tensor, codes: Tensor, training: bool) -> Tensor:
+    """The codes nearest after the step, where there is one."""
+    return torch.cdist(z, moved).argmin(1) if training else codes
 
 
 def _step_cases(generator: Generator) -> list[Arguments]:
@@ -433,48 +453,31 @@ vq_step = Exercise(
         "the codes were chosen again after the codebook had moved: return those that the averages were moved by",
         _STEP.but(named=lambda z, moved: torch.cdist(z, moved).argmin(1)),
         _STEP.but(named=lambda z, moved: torch.cdist(z, moved).argmin(1), e=lambda moved, named: moved[named]),
+        _STEP.but(named=_chosen_again),
+        _STEP.but(
+            named=_chosen_again, e=lambda moved, codebook, named, training: (moved if training else codebook)[named]
+        ),
         "these are vectors of the moved codebook: decode those that were chosen, before they moved",
         _STEP.but(e=lambda moved, codes: moved[codes]),
         "the averages were made of the chosen vectors, which are where they are: average the encoder's outputs z",
         _STEP.but(held=lambda z, codebook, codes: codebook[codes].detach()),
         _STEP.but(held=lambda z, codebook, codes: _through(z, codebook[codes]).detach()),
-        "a gradient flows from the averages back to z: detach it there",
-        _STEP.but(held=lambda z: z),
-        "γ and 1 − γ are exchanged: γ, near 1, stands before the old state",
-        _STEP.but(keep=lambda decay: 1 - decay),
-        "a code that no vector chose must decay as well: you left its averages as they were",
-        _STEP.but(
-            N=lambda counts, codes, keep: _where_chosen(
-                codes, keep * counts + (1 - keep) * _times(codes, counts), counts
-            ),
-            m=lambda sums, codes, held, keep: _where_chosen(
-                codes, keep * sums + (1 - keep) * torch.zeros(sums.shape).to(held).index_add(0, codes, held), sums
-            ),
-        ),
-        "m_k takes the sum of the vectors that chose the code: you took their mean, so that their number counts twice",
-        _STEP.but(
-            m=lambda sums, codes, held, keep, counts: (
-                keep * sums
-                + (1 - keep)
-                * torch.zeros(sums.shape).to(held).index_add(0, codes, held)
-                / _times(codes, counts).clamp(min=1)[:, None]
-            )
-        ),
-        "you divided by the size of the batch: n_k is a count, and the sum of its vectors a sum",
-        _STEP.but(
-            N=lambda counts, codes, keep: keep * counts + (1 - keep) * _times(codes, counts) / len(codes),
-            m=lambda sums, codes, held, keep: (
-                keep * sums + (1 - keep) * torch.zeros(sums.shape).to(held).index_add(0, codes, held) / len(codes)
-            ),
-        ),
+        *_of_averages(_STEP),
         "no gradient reaches z: the straight-through line hands it the decoder's, z + sg[e − z]",
         _STEP.but(line=lambda e: e.detach()),
+        _STEP.but(line=lambda z, e, training: _through(z, e) if training else e.detach()),
         "this is z: the value of the straight-through line is the chosen vector",
         _STEP.but(line=lambda z: 1 * z),
         "the codebook is sums / counts, the averages as they come in: the sums alone are not where the codes are",
         _STEP.but(codebook=lambda sums: sums),
         "the codes are the farthest: take the argmin of the distances",
         _STEP.but(codes=lambda z, codebook: torch.cdist(z, codebook).argmax(1)),
+        "you took the largest inner product: without ‖e‖² a long code wins too often",
+        _STEP.but(codes=lambda z, codebook: (z @ codebook.T).argmax(1)),
+        "the last result is the averages of the sums, m: you divided them by the counts",
+        _STEP.then(lambda step: (*step[:3], step[3] / step[2][:, None])),
+        "the order of the results is another: return the codes, the draw, the counts, the sums",
+        *[_STEP.then(lambda step: (step[1], step[0], *step[2:])), _STEP.then(lambda step: (*step[:2], *step[:1:-1]))],
     ),
     results=("codes", "straight-through draw", "counts", "sums"),
 )
@@ -518,10 +521,16 @@ def _best_of_all(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     return numbers[best], _through(z, sums[best])
 
 
+def _a_line_each(z: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    """A straight-through line for every stage, from what was left before it."""
+    codes, total = _stages()(z, codebooks)
+    return codes, total + (len(codebooks) - 1) * (z - z.detach())
+
+
 def _residual_cases(generator: Generator) -> list[Arguments]:
     def case(stages: int, size: int, d: int, n: int) -> Arguments:
         scale = 0.6 ** torch.arange(stages, dtype=torch.float64)[:, None, None]
-        return normal(generator, n, d, gradient=True), scale * normal(generator, stages, size, d)
+        return normal(generator, n, d, gradient=True), (scale * normal(generator, stages, size, d)).requires_grad_()
 
     return [
         case(3, 4, 2, 30),
@@ -571,6 +580,11 @@ residual_codes = Exercise(
         _stages(chosen=lambda far: far.argmax(-1)),
         "no gradient reaches z: end with the straight-through line, z + sg[Σ e − z]",
         _stages(line=lambda z, total: total.detach()),
+        _stages(line=lambda z, total: total),
+        "a gradient reaches the codebooks: z + sg[Σ e − z] has that of z alone",
+        _stages(line=lambda z, total: z + total - z.detach()),
+        "every stage handed on the gradient of z, which comes R times: one straight-through line, for the sum",
+        _a_line_each,
         "what is left over was returned: return the sum of the codes",
         _stages(line=lambda z, total: _through(z, z - total)),
     ),
