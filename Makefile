@@ -4,12 +4,14 @@ NB ?=
 ONLY ?=
 FOLDER ?=
 OUT ?=
+SET ?=
 PY := .venv/bin/python
 COURSE := $(PY) -m vae_course.course
-NBVAL := $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
+NBVAL := -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadscope
+UNIT := -m pytest -n 2 --dist worksteal tests
 export TORCH_INDEX
 
-.PHONY: lab test quick lint unit lectures check grade notebooks run sheets devices slides plateau prove browser bench help
+.PHONY: lab test quick lint unit lectures check grade notebooks run sheets data devices slides plateau prove browser bench oldest help
 .DEFAULT_GOAL := help
 
 define timed
@@ -22,11 +24,11 @@ help:  ## list the commands
 .venv/installed: pyproject.toml bootstrap.py
 	$(PYTHON) bootstrap.py
 
-sheets: .venv/installed
-	@$(COURSE) sheets
+lab: .venv/installed  ## open JupyterLab in notebooks/ (your copies of the sheets: my-sheets/)
+	@$(COURSE) lab $(LAB_OPTIONS)
 
-lab: sheets  ## open JupyterLab in notebooks/ (your copies of the sheets: my-sheets/)
-	$(PY) -m jupyterlab --notebook-dir=notebooks $(LAB_OPTIONS)
+sheets: .venv/installed  ## copy each sheet once into notebooks/my-sheets
+	@$(COURSE) sheets
 
 test: lint unit lectures  ## linters, unit tests, every lecture and solution
 
@@ -37,12 +39,12 @@ lint: .venv/installed  ## ruff and mypy
 	$(call timed,$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy)
 
 unit: .venv/installed  ## unit tests, and the tests of the notebooks' files
-	$(call timed,OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal tests)
+	$(call timed,OMP_NUM_THREADS=1 $(PY) $(UNIT))
 
 lectures: .venv/installed  ## every lecture and every solution through nbval
-	$(call timed,OMP_NUM_THREADS=1 $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions)
+	$(call timed,OMP_NUM_THREADS=1 $(PY) $(NBVAL) notebooks/[0-9]*.ipynb notebooks/solutions)
 
-check: sheets  ## check your copy of a sheet: make check NB=00, or NB=elbo
+check: .venv/installed  ## check your copy of a sheet: make check NB=00, or NB=elbo
 	@$(COURSE) check "$(NB)"
 
 grade: .venv/installed  ## check every notebook of a folder: make grade FOLDER=hand-ins, with NB=elbo one sheet only
@@ -69,5 +71,12 @@ prove: .venv/installed  ## break the lines of a lecture one by one: which claims
 browser: .venv/installed  ## move every slider in a browser (needs Chromium)
 	$(PYTHON) bootstrap.py browser && $(PY) -m pytest tests/browser.py
 
+data: .venv/installed  ## say which data sets are there, make the beams; download one: make data SET=mnist
+	@$(COURSE) data $(SET)
+
 bench: .venv/installed  ## time log p(x), training and convolutions, each beside the plain way
-	$(PY) tests/bench.py
+	@$(COURSE) bench
+
+oldest: .venv/installed  ## unit tests and three lectures with the oldest Python and the lowest versions, in .oldest
+	$(PYTHON) bootstrap.py --oldest
+	$(call timed,OMP_NUM_THREADS=1 .oldest/bin/python $(UNIT) && OMP_NUM_THREADS=1 .oldest/bin/python $(NBVAL) notebooks/*_what_does_not_belong.ipynb notebooks/*_elbo.ipynb notebooks/*_variational_autoencoder.ipynb)

@@ -5,6 +5,9 @@ PATH, uv fetched by pip, pip itself. pip is looked for as a module, in `ensurepi
 that Debian keeps for `venv`, and last in Debian's own archive (no root needed).
 
 `TORCH_INDEX`, if set, is the package index from which torch and torchvision are taken together.
+
+`python3 bootstrap.py --oldest` builds `.oldest` instead: the oldest Python and the lowest versions that pyproject.toml allows,
+from wheels alone. That takes uv, and that Python.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
+VENV, OLDEST = ROOT / ".venv", ROOT / ".oldest"
 OLDEST_PYTHON = (3, 11)
 
 Command = list[str]
@@ -27,14 +30,17 @@ INSTALL = ["pip", "install", "--compile-bytecode", "--python"]  # compiled once:
 
 
 def main() -> None:
-    """Create `.venv` if need be, install the course into it, and leave a stamp for make."""
+    """Create `.venv` if need be, install the course into it, and leave a stamp for make; or build `.oldest`."""
     if sys.version_info < OLDEST_PYTHON:
         found = ".".join(map(str, sys.version_info[:3]))
         sys.exit(f"The course needs Python 3.11 or newer; {sys.executable} is {found}: try PYTHON=python3.12.")
-    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_in(VENV)
     if not python.exists():
         venv.create(VENV, with_pip=False, symlinks=os.name != "nt")
     with tempfile.TemporaryDirectory() as folder:
+        if sys.argv[1:] == ["--oldest"]:
+            build_oldest(find_uv(python, Path(folder)))
+            return
         installer = find_installer(python, Path(folder))
         for requirements in steps(os.environ.get("TORCH_INDEX", ""), sys.argv[1:]):
             run([*installer, *requirements])
@@ -48,14 +54,40 @@ def steps(torch_index: str, extras: Sequence[str] = ()) -> Iterator[Command]:
     yield ["-e", f"{ROOT}[{','.join(['dev', *extras])}]"]
 
 
+def python_in(environment: Path) -> Path:
+    """The Python of an environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def build_oldest(uv: str | None) -> None:
+    """Build `.oldest` anew: the lowest versions of what pyproject.toml names, each as a wheel."""
+    if uv is None:
+        sys.exit("The lowest versions are chosen by uv, which could not be fetched: install uv, and try again.")
+    oldest, chosen = ".".join(map(str, OLDEST_PYTHON)), OLDEST / "requirements.txt"
+    shutil.rmtree(OLDEST, ignore_errors=True)
+    run([uv, "venv", "--python", oldest, str(OLDEST)])
+    lowest = ["--extra", "dev", "--resolution", "lowest-direct", "--no-build", "--quiet"]
+    run([uv, "pip", "compile", str(ROOT / "pyproject.toml"), *lowest, "--python-version", oldest, "-o", str(chosen)])
+    install = [uv, *INSTALL, str(python_in(OLDEST)), "--no-deps"]
+    run([*install, "--no-build", "-r", str(chosen)])
+    run([*install, "-e", str(ROOT)])
+
+
 def find_installer(python: Path, folder: Path) -> Command:
     """A command that installs the packages named after it into the environment of `python`."""
-    if uv := shutil.which("uv"):
+    if uv := find_uv(python, folder):
         return [uv, *INSTALL, str(python)]
-    pip = find_pip(python, folder)
-    if runs([*pip, "install", "--quiet", "--target", str(folder / "uv"), "uv"]):
-        return [str(folder / "uv" / "bin" / "uv"), *INSTALL, str(python)]
-    return [*pip, "install"]
+    return [*find_pip(python, folder), "install"]
+
+
+def find_uv(python: Path, folder: Path) -> str | None:
+    """uv on the PATH, or fetched by pip; None where neither can be."""
+    if uv := shutil.which("uv"):
+        return uv
+    fetched = folder / "uv" / "bin" / ("uv.exe" if os.name == "nt" else "uv")
+    if runs([*find_pip(python, folder), "install", "--quiet", "--target", str(folder / "uv"), "uv"]):
+        return str(fetched)
+    return None
 
 
 def find_pip(python: Path, folder: Path) -> Command:
@@ -105,7 +137,9 @@ def run(command: Command) -> None:
     """Run a command whose failure ends the build."""
     print("+", " ".join(command), flush=True)
     if code := subprocess.run(command).returncode:
-        sys.exit(f"Building .venv failed (exit {code}): see the lines above, then run the same command again.")
+        sys.exit(
+            f"Building the environment failed (exit {code}): see the lines above, then run the same command again."
+        )
 
 
 if __name__ == "__main__":

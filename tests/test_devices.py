@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.devices import too_old
+
+pytestmark = pytest.mark.skipif(bool(too_old()), reason=too_old())
+
 ROOT = Path(__file__).parents[1]
 KINDS = ("gpu", "apple")
 

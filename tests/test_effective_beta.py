@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from math import log, pi, sqrt
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def bernoulli_vae() -> VAE:
     return mlp_vae(IMAGE, (4,), LATENTS)
 
 
-Terms = Callable[[Distribution, Tensor, Independent[Normal], Tensor], Tensor]
+Terms: TypeAlias = "Callable[[Distribution, Tensor, Independent[Normal], Tensor], Tensor]"
 
 
 def a_loss(terms: Terms) -> ModelLoss:

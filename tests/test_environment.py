@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 import bootstrap
+from vae_course.course.__main__ import parser
 from vae_course.course.catalogue import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -28,14 +30,34 @@ def test_environment_yml_installs_the_same_project_for_the_same_python() -> None
     assert str(python.specifier) == PROJECT["requires-python"] == ">=" + ".".join(map(str, bootstrap.OLDEST_PYTHON))
 
 
+def requirements() -> list[Requirement]:
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    return [Requirement(line) for group in groups for line in group]
+
+
+def of_a_newer_python(requirement: Requirement) -> bool:
+    return "python_version" in str(requirement.marker)
+
+
 def test_every_requirement_is_valid_and_named_once() -> None:
-    requirements = [
-        *PROJECT["dependencies"],
-        *(r for group in PROJECT["optional-dependencies"].values() for r in group),
-    ]
-    names = [Requirement(r).name.lower() for r in requirements]
+    names = [each.name.lower() for each in requirements() if not of_a_newer_python(each)]
     assert len(set(names)) == len(names)
     assert {"torch", "torchvision", "nbval", "ipywidgets"} <= set(names)
+
+
+def test_every_requirement_says_the_least_that_will_do_and_more_for_a_newer_python_only() -> None:
+    least: dict[str, Version] = {}
+    for each in requirements():
+        (found,) = [s.version for s in each.specifier if s.operator in (">=", "==")]
+        if of_a_newer_python(each):
+            assert Version(found) > least[each.name], each
+        least.setdefault(each.name, Version(found))
+
+
+def test_what_students_and_teachers_need_is_no_extra() -> None:
+    names = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert {"jupyterlab", "ipykernel", "nbclient", "nbformat", "psutil"} <= names
+    assert PROJECT["scripts"] == {"vae-course": "vae_course.course.__main__:main"}
 
 
 def test_no_package_index_is_written_down() -> None:
@@ -49,6 +71,22 @@ def test_torch_and_torchvision_come_from_one_index() -> None:
     assert first == ["--index-url", "file:///wheels", "torch", "torchvision"]
     assert second == ["-e", f"{ROOT}[dev]"]
     assert list(bootstrap.steps("", ["browser"])) == [["-e", f"{ROOT}[dev,browser]"]]
+
+
+def test_the_oldest_environment_takes_the_lowest_versions_and_wheels_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "run", ran.append)
+    monkeypatch.setattr(bootstrap, "OLDEST", tmp_path / ".oldest")
+    bootstrap.build_oldest("uv")
+    made, chosen, others, course = ran
+    assert made[:4] == ["uv", "venv", "--python", "3.11"]
+    assert {"lowest-direct", "--no-build"} <= set(chosen)
+    assert {"--no-build", "--no-deps"} <= set(others)
+    assert course[-2:] == ["-e", str(ROOT)]
+    with pytest.raises(SystemExit, match="install uv"):
+        bootstrap.build_oldest(None)
 
 
 def test_a_machine_without_an_installer_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +105,18 @@ def test_a_wheel_of_pip_is_run_in_place(tmp_path: Path) -> None:
 
 def test_make_help_lists_the_commands() -> None:
     ran = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT)
-    for command in ("lab", "test", "check", "notebooks", "run", "browser", "bench", "lint"):
+    for command in ("lab", "test", "check", "notebooks", "run", "browser", "bench", "lint", "data", "grade", "oldest"):
         assert f"make {command} " in ran.stdout
 
 
+def test_the_makefile_is_a_face_of_the_command() -> None:
+    """Every command of `vae-course` is called by a target, and by nothing but its name."""
+    top = parser()
+    (commands,) = [action.choices for action in top._actions if action.dest == "command"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\(COURSE\) (\w+)", makefile)) == set(commands or ())
+
+
 def test_my_sheets_are_ignored_by_git() -> None:
-    assert "notebooks/my-sheets/" in (ROOT / ".gitignore").read_text().splitlines()
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {"notebooks/my-sheets/", ".oldest/"} <= set(ignored)

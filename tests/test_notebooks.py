@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vae_course.course import build, lab, readme
+from vae_course.course import build, desk, lab, readme
 from vae_course.course.build import BEGIN, COMPARED, END, STUB, is_current
 from vae_course.course.catalogue import ROOT, catalogue
 from vae_course.course.sources import CHECK, Kind, Target, exercises_of, targets
@@ -136,10 +136,10 @@ def test_an_unsolved_sheet_reports_every_exercise_as_not_done(
 
 
 def test_a_students_copy_is_never_overwritten(course: Path) -> None:
-    lab.copy_sheets(course)
+    desk.copy_sheets(course)
     mine = course / "notebooks" / "my-sheets" / "01_autoencoders.ipynb"
     mine.write_text("my work")
-    lab.copy_sheets(course)
+    desk.copy_sheets(course)
     assert mine.read_text() == "my work"
 
 
@@ -147,9 +147,9 @@ def test_a_copy_made_under_another_number_is_still_the_students_sheet(course: Pa
     mine = course / "notebooks" / "my-sheets"
     mine.mkdir()
     (mine / "99_autoencoders.ipynb").write_text("my work")
-    lab.copy_sheets(course)
+    desk.copy_sheets(course)
     assert not (mine / "01_autoencoders.ipynb").exists()
-    assert lab.my_sheets(course)["autoencoders"] == [mine / "99_autoencoders.ipynb"]
+    assert desk.my_sheets(course)["autoencoders"] == [mine / "99_autoencoders.ipynb"]
 
 
 def test_a_claim_that_prints_something_else_than_is_stored_fails(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from tests.devices import too_old
 from vae_course.course.build import from_source
 from vae_course.course.sources import Target, targets
 
@@ -319,6 +320,8 @@ def run_all(kind: str) -> int:
 
 def main(kind: str, name: str | None = None, which: str = "lecture") -> int:
     """Run one notebook in this process, or all, each in a process of its own; how many failed."""
+    if why := too_old():
+        sys.exit(f"{why[0].upper()}{why[1:]}.")
     if name is None:
         return run_all(kind)
     (target,) = (t for t in targets() if (t.lecture.name, t.kind.name.lower()) == (name, which))

@@ -24,10 +24,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
-from vae_course.course.catalogue import ROOT, catalogue
+from vae_course.course.alone import cells_for_alone
+from vae_course.course.catalogue import ROOT, catalogue, name_of
 from vae_course.course.failures import last_error_line
 from vae_course.course.references import MAP, Resolver, course_map
-from vae_course.course.sources import Kind, Notebook, Target, cells_of, length_of, name_of, targets
+from vae_course.course.sources import Kind, Notebook, Target, cells_of, length_of, targets
 from vae_course.exercises.exercise import STUB_MESSAGE
 from vae_course.output import say
 
@@ -39,14 +40,21 @@ CELL_SECONDS = 600
 
 
 def from_source(target: Target, root: Path = ROOT) -> Notebook:
-    """The notebook that a source gives, without outputs.
+    """The notebook that a source gives, without outputs; under its title, how it is opened alone.
 
     Raises ValueError for a solution region that does not end, begins twice or stands in no function, and for a reference
     to what is not there.
     """
     resolver = Resolver(target, root)
     counts: Counter[str] = Counter()
-    cells, sections = [], 0
+    cells: list[Notebook] = []
+    sections = 0
+
+    def identity(text: str) -> str:  # from the source: neither a rebuild nor another number makes noise
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        counts[digest] += 1
+        return f"{digest}-{counts[digest]}"
+
     for cell in cells_of(target.source):
         text, tags = cell.source, list(cell.metadata.get("tags", []))
         if cell.cell_type == "code":
@@ -63,11 +71,13 @@ def from_source(target: Target, root: Path = ROOT) -> Notebook:
                     line = resolver.heading(sections, line.removeprefix("## · "))
                 lines.append(resolver.title() if line == "# [[this]]" else line)
             made = nbformat.v4.new_markdown_cell(resolver.text("\n".join(lines)))
-        digest = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
-        counts[digest] += 1
-        made.id = f"{digest}-{counts[digest]}"  # from the source: neither a rebuild nor another number makes noise
+        made.id = identity(cell.source)
         made.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         cells.append(made)
+        if len(cells) == 1:  # the title
+            for extra in cells_for_alone(target, root):
+                extra.id = identity(extra.source)
+                cells.append(extra)
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 

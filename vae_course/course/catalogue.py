@@ -1,4 +1,4 @@
-"""The one table of the course, `notebooks/course.toml`: parts, lectures in their order, routes.
+"""The one table of the course, `notebooks/course.toml`: parts, lectures in their order, routes; and where the course is.
 
 A lecture is known by its name; its number is its place in the table, and is computed wherever it is printed.
 """
@@ -11,8 +11,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
 FIELDS = {"name", "title", "short", "able", "needs", "minutes", "seconds"}
+
+
+def home(package: Path = PACKAGE) -> Path:
+    """The folder with `notebooks/` in it: the checkout around the package, else the package itself, as a wheel brings it."""
+    found = (folder for folder in (package.parent, package) if (folder / "notebooks" / "course.toml").is_file())
+    return next(found, package.parent)
+
+
+ROOT = home()
+
+
+def has_sources(root: Path = ROOT) -> bool:
+    """Whether the sources of the notebooks are there, from which they are made: in a checkout, not in a wheel."""
+    return (root / "notebooks" / "source").is_dir()
+
+
+def name_of(path: Path) -> str:
+    """The name of the lecture that a notebook's file belongs to, whatever its number: `05_elbo.ipynb` → `elbo`."""
+    return path.stem.partition("_")[2]
 
 
 @dataclass(frozen=True)
@@ -46,10 +65,11 @@ class Route:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The lectures in order, by their names, and the routes."""
+    """The lectures in order, by their names, the routes, and where the course is published, if it is."""
 
     lectures: dict[str, Lecture]
     routes: tuple[Route, ...]
+    repository: str = ""
 
     def find(self, said: str) -> Lecture:
         """The lecture of a number (`05`, `5`) or a name, also a part of one that fits no other (`elbo`).
@@ -66,9 +86,7 @@ class Catalogue:
         if len(found) != 1:
             known = ", ".join(f"{lecture.number} {lecture.name}" for lecture in found or self.lectures.values())
             why = "fits several" if found else "is no lecture"
-            raise SystemExit(
-                f"NB={said!r} {why}: give a number or a name, such as NB=05 or NB=elbo. There are {known}."
-            )
+            raise SystemExit(f"{said!r} {why}: give a number or a name, such as 05 or elbo. There are {known}.")
         return found[0]
 
 
@@ -89,10 +107,11 @@ def read(path: Path) -> Catalogue:
         lectures[row["name"]] = Lecture(number=f"{number:02d}", part=part, **{**row, "needs": tuple(row["needs"])})
     if len(lectures) < len(rows):
         raise ValueError(f"{path}: a name occurs twice among {', '.join(names)}.")
-    return Catalogue(lectures, tuple(Route(**route) for route in table.get("route", ())))
+    routes = tuple(Route(**route) for route in table.get("route", ()))
+    return Catalogue(lectures, routes, table.get("repository", "").removesuffix("/").removesuffix(".git"))
 
 
 @lru_cache(maxsize=4)
 def catalogue(root: Path = ROOT) -> Catalogue:
-    """The table of the course in a checkout."""
+    """The table of the course."""
     return read(root / "notebooks" / "course.toml")

@@ -1,64 +1,18 @@
-"""What a student works with: copies of the sheets, and what is said of them."""
+"""What is said of a student's sheet, and of a folder of hand-ins."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from vae_course.course.catalogue import ROOT, catalogue
-from vae_course.course.sources import name_of
+from vae_course.course.catalogue import ROOT, catalogue, has_sources
+from vae_course.course.desk import MINE, blank_sheets, copy_sheets, desk, lecture_of, my_sheets
 from vae_course.grading.contained import best, you
 from vae_course.grading.folder import HandIn, grade_folder, notebooks_in
 from vae_course.grading.grade import grade
 from vae_course.grading.limits import Limits
 from vae_course.grading.report import table, write
-from vae_course.grading.sheets import code_cells, sheet_of
 from vae_course.output import say
-
-GRADE = (
-    "The code in the notebooks runs as you. With bubblewrap on the PATH (Linux) it reads the system, Python and the course, "
-    "writes in a scratch copy only, and has no network. Without it, namespaces do the same where the system allows them to "
-    "users, though sockets in the file system stay within reach; else Landlock contains files, and TCP from Linux 6.7 on, but "
-    "no UDP, no permissions of files, no sockets in the file system. Elsewhere, and on macOS and Windows, nothing is contained: the code can read and change your "
-    "files and use the network. Everywhere time, memory, processes and written bytes are watched, and the first line printed "
-    "says what holds here."
-)
-
-
-def blank_sheets(root: Path = ROOT) -> dict[str, Path]:
-    """The sheets as the course hands them out, by the names of their lectures."""
-    return {name_of(path): path for path in sorted((root / "notebooks/exercises").glob("*.ipynb"))}
-
-
-def lecture_of(notebook: Path) -> str:
-    """The lecture whose sheet a file answers: by its contents, else by its name."""
-    try:
-        return sheet_of(code_cells(notebook)) or name_of(notebook)
-    except ValueError:  # damaged
-        return name_of(notebook)
-
-
-def my_sheets(root: Path = ROOT) -> dict[str, list[Path]]:
-    """The student's files by lecture, whatever they are called."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted((root / "notebooks/my-sheets").glob("*.ipynb")):
-        found.setdefault(lecture_of(path), []).append(path)
-    return found
-
-
-def copy_sheets(root: Path = ROOT) -> None:
-    """Copy each sheet into `notebooks/my-sheets`, where the student works; what is there already stays untouched."""
-    folder = root / "notebooks" / "my-sheets"
-    folder.mkdir(exist_ok=True)
-    mine = my_sheets(root)
-    for name, sheet in blank_sheets(root).items():
-        if name in mine:
-            continue
-        try:
-            with (folder / sheet.name).open("xb") as copy:
-                copy.write(sheet.read_bytes())
-        except FileExistsError:
-            continue
 
 
 def check(said: str, root: Path = ROOT, limits: Limits = Limits()) -> int:  # noqa: B008 - a tuple, never changed
@@ -66,27 +20,30 @@ def check(said: str, root: Path = ROOT, limits: Limits = Limits()) -> int:  # no
 
     said: the lecture's number or name, or the path of a notebook.
     """
-    if said.endswith(".ipynb"):
-        files = [Path(said)]
-        if not files[0].is_file():
-            sys.exit(f"There is no file {said}.")
-        name = lecture_of(files[0])
-    else:
-        copy_sheets(root)
-        name = catalogue(root).find(said).name
-        files = my_sheets(root).get(name, [])
+    given = Path(said) if said.endswith(".ipynb") else None
+    if given is not None and not given.is_file():
+        sys.exit(f"There is no file {said}.")
+    name = lecture_of(given) if given else catalogue(root).find(said).name
     blank = blank_sheets(root).get(name)
     if blank is None:
         sys.exit(f"{name or said}: there is no such sheet; there are {', '.join(blank_sheets(root))}.")
+    if given is None and has_sources(root):
+        copy_sheets(root)
+    files = [given] if given else my_sheets(root).get(name, [])
+    if not files:
+        sys.exit(
+            f"{desk(root) / MINE} holds no sheet of {name}: go to the folder of your notebooks, give the path of one, "
+            f"or let `vae-course sheets` copy the sheets into {desk(root)}."
+        )
     return sum(_check_file(file, name, blank, limits) for file in files)
 
 
 def _check_file(file: Path, name: str, blank: Path, limits: Limits) -> int:
-    say(f"{file.parent.name}/{file.name}")
+    say(f"{file.absolute().parent.name}/{file.name}")
     try:
         rows = grade(file, name, blank, limits)
     except ValueError as error:
-        say(f"{error} If it is damaged, move it away and run make lab.")
+        say(f"{error} If it is damaged, move it away and run `vae-course sheets`.")
         return 1
     for row in rows:
         say(str(row))
@@ -106,9 +63,7 @@ def grade_class(
     said: the only lecture, by number or name; "" for all. out: where the files are written; "" for the current folder.
     """
     if not folder or not Path(folder).is_dir():
-        sys.exit(
-            f"FOLDER={folder!r} is no folder: give the one that holds the notebooks, make grade FOLDER=path/to/it."
-        )
+        sys.exit(f"{folder!r} is no folder: give the one that holds the notebooks.")
     only = catalogue(root).find(said).name if said else None
     blanks = blank_sheets(root)
     if only is not None and only not in blanks:
@@ -123,7 +78,9 @@ def grade_class(
     except KeyboardInterrupt:
         sys.exit("Interrupted: what ran has been ended, and nothing was written.")
     if not found:
-        sys.exit(f"{folder} holds no notebook" + (f" of the sheet {only}: leave NB out to grade all." if only else "."))
+        sys.exit(
+            f"{folder} holds no notebook" + (f" of the sheet {only}: leave the name out to grade all." if only else ".")
+        )
     for line in table(found):
         say(line)
     if left := many - len(found):

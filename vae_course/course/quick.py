@@ -71,7 +71,7 @@ def fingerprint(notebook: Path, root: Path = ROOT) -> str:
 def run_changed(root: Path = ROOT) -> int:
     """Run the changed notebooks through nbval; note those that pass; return the exit status."""
     store = root / PASSED
-    known: dict[str, str] = json.loads(store.read_text()) if store.is_file() else {}
+    known: dict[str, str] = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
     now = {t.path.relative_to(root).as_posix(): fingerprint(t.path, root) for t in targets(root) if t.executed}
     changed = [path for path, mark in now.items() if known.get(path) != mark]
     say(
@@ -81,5 +81,5 @@ def run_changed(root: Path = ROOT) -> int:
         return 0
     ran = subprocess.run([sys.executable, *NBVAL, *changed], cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if ran.returncode == 0:
-        store.write_text(json.dumps(now, indent=1))
+        store.write_text(json.dumps(now, indent=1), encoding="utf-8")
     return ran.returncode

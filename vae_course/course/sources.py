@@ -15,8 +15,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jupytext
-
 from vae_course.course.catalogue import ROOT, Lecture, catalogue
 
 WORDS, LINES = 100, 6  # read in a minute: words of text, lines of code run and understood
@@ -61,13 +59,10 @@ def targets(root: Path = ROOT) -> Iterator[Target]:
                     yield Target(lecture, kind, source, folder / kind.value / f"{lecture.stem}.ipynb")
 
 
-def name_of(path: Path) -> str:
-    """The name of the lecture that a notebook's file belongs to, whatever its number: `05_elbo.ipynb` → `elbo`."""
-    return path.stem.partition("_")[2]
-
-
 @lru_cache(maxsize=128)
 def _cells(source: Path, changed: int) -> Notebook:
+    import jupytext  # of the dev extras, while the files and their names are wanted without them
+
     return jupytext.read(source)
 
 
