@@ -11,6 +11,7 @@ families     normal latents, binary pixels
 pixels       grey and coloured pixels
 discrete     one-hot latents, their relaxation and the straight-through draw
 quantised    fields of code vectors and priors over them
+observed     a likelihood of what was observed, where readings are missing
 tensors      the tensors inside a distribution, moved or cut
 validation   whether distributions check what they are given
 """
