@@ -6,6 +6,7 @@ discrete       categorical latents, relaxed or straight through
 vq_vae         vector quantisation: codes on a grid, the terms that move them
 hierarchical   two levels of latents, one chain
 views          a model with another posterior or another prior
+priors         priors that are trained: a mixture, VampPrior
 parabola       a curved model with one latent, known on a grid
 autoencoder    encode and decode; squared error
 """
