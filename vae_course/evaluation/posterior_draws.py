@@ -65,7 +65,8 @@ def reciprocal_log_evidence(model: GenerativeModel, x: Tensor, fitted_to: Tensor
     """−log (1/L) Σ q(z_l) / p(x, z_l), z_l ~ p(z|x), with q a normal fitted to other draws: [batch] nats.
 
     Kingma & Welling, arXiv:1312.6114, appendix D. The mean of q/p(x, z) under the posterior is 1/p(x), so that by Jensen's inequality the
-    estimate is too high in expectation. x: [batch, *event]; both draws [draws, batch, latent].
+    estimate is too high in expectation, if q has not seen the draws: fit it to those of another chain. x: [batch, *event]; both
+    draws [draws, batch, latent].
     """
     log_q = fitted_normal(fitted_to).log_prob(z)  # [draws, batch]
     return -log_mean_exp(log_q - log_joint(model, x, z))
