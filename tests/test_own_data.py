@@ -19,7 +19,7 @@ from vae_course.data.stand_ins import pump_readings, with_gaps, write_pictures, 
 from vae_course.distributions.families import diagonal_normal
 from vae_course.distributions.observed import Observed
 from vae_course.evaluation.evidence import log_evidence
-from vae_course.exact.gaps import fit_normal, given_observed
+from vae_course.exact.gaps import Mixture, fit_mixture, fit_normal, given_observed, mixture_given
 from vae_course.models.vae import VAE
 from vae_course.networks.multilayer import mlp
 from vae_course.objectives.bounds import elbo
@@ -363,6 +363,61 @@ def test_expectation_maximisation_climbs_to_the_moments_where_nothing_is_missing
     assert min(b - a for a, b in zip(fitted.climb, fitted.climb[1:], strict=False)) > -1e-10
     assert torch.allclose(fitted.covariance, whole.covariance, atol=1.0)
     assert "at least 1" in message(ValueError, lambda: fit_normal(x, steps=0))
+
+
+def two_clouds() -> Tensor:
+    """[400, 3] with gaps: around −2 and around 2, in each coordinate."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=generator) + torch.tensor([-2.0, 2.0]).repeat(200)[:, None]
+    return with_gaps(x, 0.3)
+
+
+def test_a_mixture_climbs_and_finds_its_parts() -> None:
+    x = two_clouds()
+    fitted = fit_mixture(x, 2, 40, torch.Generator().manual_seed(0))
+    assert len(fitted.climb) == 40
+    assert min(b - a for a, b in zip(fitted.climb, fitted.climb[1:], strict=False)) > -1e-10
+    assert float(fitted.weight.sum()) == pytest.approx(1)
+    low, high = fitted.mean[fitted.mean[:, 0].argsort()]
+    assert torch.allclose(low, torch.full_like(low, -2.0), atol=0.4)
+    assert torch.allclose(high, torch.full_like(high, 2.0), atol=0.4)
+    again = fit_mixture(x, 2, 40, torch.Generator().manual_seed(0))
+    assert torch.equal(fitted.mean, again.mean)
+
+
+def test_one_component_is_the_normal() -> None:
+    x = two_clouds()
+    normal, fitted = fit_normal(x, steps=200), fit_mixture(x, 1, 200, torch.Generator().manual_seed(0))
+    assert torch.allclose(fitted.mean[0], normal.mean, atol=1e-6)
+    assert torch.allclose(fitted.covariance[0], normal.covariance, atol=1e-6)
+    log_p, filled = mixture_given(x, fitted)
+    of_normal = given_observed(x, fitted.mean[0], fitted.covariance[0])
+    assert torch.allclose(log_p, of_normal.log_p)
+    assert torch.allclose(filled, of_normal.filled)
+
+
+def test_a_mixture_given_what_was_observed_is_exact() -> None:
+    x, gaps, mean = random_rows()
+    x, gaps = x[2:], gaps[2:]
+    covariance = torch.stack([torch.eye(5), 0.5 * torch.eye(5) + 0.3]).double()
+    mixture = Mixture(torch.tensor([0.3, 0.7]).double(), mean[:2], covariance, [])
+    log_p, filled = mixture_given(x, mixture)
+    for i in range(len(x)):
+        o = ~gaps[i]
+        joint = torch.stack(
+            [MultivariateNormal(mean[k][o], covariance[k][o][:, o]).log_prob(x[i][o]) for k in range(2)]
+        )
+        joint = joint + mixture.weight.log()
+        assert log_p[i] == pytest.approx(float(joint.logsumexp(0)), abs=1e-9)
+        expected = sum(joint.softmax(0)[k] * given_observed(x, mean[k], covariance[k]).filled[i] for k in range(2))
+        assert torch.allclose(filled[i], expected)  # type: ignore[arg-type]
+        assert torch.allclose(filled[i][o], x[i][o])
+
+
+@pytest.mark.parametrize(("components", "steps"), [(0, 5), (401, 5), (2, 0)])
+def test_an_impossible_mixture_is_refused(components: int, steps: int) -> None:
+    said = message(ValueError, lambda: fit_mixture(two_clouds(), components, steps, torch.Generator()))
+    assert f"{components} components and {steps} steps with 400 rows" in said
 
 
 # provenance

@@ -198,15 +198,16 @@ claim("without the KL, without noise, or with twice the hidden units it is withi
 # %% tags=["slide"]
 with torch.no_grad():
     seen = smooth.likelihood(smooth.posterior(train.images).sample()).mean
-r_seen, r = (train.images - seen).flatten(1), (grey - mean_image).flatten(1)  # [n, 784]
+r_seen = (train.images - seen).flatten(1).cpu()  # [n, 784]
+r = (grey - mean_image).flatten(1).cpu()
 full = r_seen.T @ r_seen / len(r_seen)
-white = full.diagonal().mean() * torch.eye(784, device=run.device)
+white = full.diagonal().mean() * torch.eye(784)
 covariances = {"one σ": white, "a σ a pixel": full.diagonal().diag(), "full": full}
 residuals, gained = {}, {}
 for name, covariance in covariances.items():
     p = MultivariateNormal(torch.zeros_like(r[0]), 0.9 * covariance + 0.1 * white)
     gained[name] = float(p.log_prob(r).mean())  # −distortion, nats per digit
-    residuals[name] = p.sample((len(r),)).view_as(grey)
+    residuals[name] = p.sample((len(r),)).view_as(grey).to(grey)
 gained = {name: value - gained["one σ"] for name, value in gained.items()}
 neighbours = lambda r: float((r[..., 1:] * r[..., :-1]).mean() / r.square().mean())
 print("nats gained over one σ:", {name: round(value) for name, value in gained.items()})

@@ -13,6 +13,7 @@ from vae_course.distributions.model import GenerativeModel
 from vae_course.distributions.validation import validation
 from vae_course.inference.hamiltonian import hamiltonian_step
 from vae_course.objectives.bounds import log_joint, log_mean_exp
+from vae_course.processor import on_processor
 
 
 class Chain(NamedTuple):
@@ -57,7 +58,8 @@ def fitted_normal(z: Tensor) -> MultivariateNormal:
     centred = z - z.mean(0)
     covariance = torch.einsum("dbi,dbj->bij", centred, centred) / (len(z) - 1)
     tiny = 1e-6 * torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-    return MultivariateNormal(z.mean(0), covariance + tiny, validate_args=False)
+    root = on_processor(torch.linalg.cholesky, covariance + tiny)
+    return MultivariateNormal(z.mean(0), scale_tril=root, validate_args=False)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A normal distribution of which only some coordinates were observed, exactly: log p, what is missing, the best fit."""
+"""Normals, and mixtures of them, of which only some coordinates were observed, exactly: log p, what is missing, the best fit."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ class GivenObserved(NamedTuple):
 class Fitted(NamedTuple):
     """A fit: mean [d], covariance [d, d], and the mean of log p of what was observed before each step."""
 
+    mean: Tensor
+    covariance: Tensor
+    climb: list[float]
+
+
+class Mixture(NamedTuple):
+    """K normals: weight [K], mean [K, d], covariance [K, d, d], and the mean of log p of what was observed before each step."""
+
+    weight: Tensor
     mean: Tensor
     covariance: Tensor
     climb: list[float]
@@ -69,3 +78,51 @@ def fit_normal(x: Tensor, steps: int = 30) -> Fitted:
         covariance = apart.T @ apart / len(x) + left.mean(0)
         climb.append(float(log_p.mean()))
     return Fitted(mean, covariance, climb)
+
+
+def fit_mixture(x: Tensor, components: int, steps: int, generator: torch.Generator) -> Mixture:
+    """A mixture of normals that makes what was observed likely, by expectation maximisation: x [n, d], NaN at gaps.
+
+    It begins at rows that the generator draws, their gaps filled by the one normal of all rows, and at half that normal's deviations.
+    A component's moments are those of fit_normal, each row weighted by p(k | x_o). Nothing holds a component that closes on a few rows:
+    take many more rows than numbers. Raises ValueError for fewer than one step or component, or fewer rows than components.
+    """
+    refuse_no_examples("fit_mixture", x)
+    if steps < 1 or not 1 <= components <= len(x):
+        raise ValueError(f"fit_mixture was asked for {components} components and {steps} steps with {len(x)} rows.")
+    normal = fit_normal(x)
+    drawn = torch.randperm(len(x), generator=generator)[:components].to(x.device)
+    mean = given_observed(x[drawn], *normal[:2]).filled  # [K, d]
+    covariance = normal.covariance.expand(components, -1, -1) / 4
+    mixture = Mixture(torch.full((components,), 1 / components).double(), mean, covariance, [])
+    for _ in range(steps):
+        mixture = _mixture_step(x, mixture)
+    return mixture
+
+
+def mixture_given(x: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
+    """log p(x_o) [n] and E[x | x_o] [n, d] under a mixture of normals: the components' own, mixed by p(k | x_o)."""
+    each, log_joint = _each_component(x, mixture)
+    share = log_joint.softmax(0)  # [K, n], p(k | x_o)
+    filled = torch.stack([part.filled for part in each])
+    return log_joint.logsumexp(0), (share[..., None] * filled).sum(0)
+
+
+def _each_component(x: Tensor, mixture: Mixture) -> tuple[list[GivenObserved], Tensor]:
+    """What each component says of the rows, and log p(k, x_o) [K, n]."""
+    each = [given_observed(x, *moments) for moments in zip(mixture.mean, mixture.covariance, strict=True)]
+    return each, torch.stack([part.log_p for part in each]) + mixture.weight.log()[:, None]
+
+
+def _mixture_step(x: Tensor, mixture: Mixture) -> Mixture:
+    """One step of expectation maximisation."""
+    each, log_joint = _each_component(x, mixture)
+    share = log_joint.softmax(0)  # [K, n]
+    means, covariances = [], []
+    for part, weight in zip(each, share / share.sum(1, keepdim=True), strict=True):  # weight [n], of sum 1
+        means.append(weight @ part.filled)
+        apart = part.filled - means[-1]
+        left = torch.einsum("n,nij->ij", weight, part.left)
+        covariances.append((weight[:, None] * apart).T @ apart + left)
+    climb = [*mixture.climb, float(log_joint.logsumexp(0).mean())]
+    return Mixture(share.mean(1), torch.stack(means), torch.stack(covariances), climb)
