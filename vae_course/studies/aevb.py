@@ -150,9 +150,10 @@ def train_curve(curve: Curve, data: Data, samples: int, folder: Path) -> tuple[R
     batches = Batches(train, size=BATCH, seed=SEED, augment=draw_binary if curve.binary else None)
     passes = Passes(batches, max(1, round(BETWEEN / len(train))))
     epochs = -(-samples // (passes.passes * len(train)))
+    binary = torch.Generator().manual_seed(1)
     targets = {
-        "test": draw_binary(test, torch.Generator().manual_seed(1)) if curve.binary else test,
-        "train": train[:2000],
+        name: draw_binary(images, binary) if curve.binary else images
+        for name, images in {"test": test, "train": train[:2000]}.items()
     }
 
     def watch(_: int) -> dict[str, float]:
