@@ -2,17 +2,17 @@
 
 Kingma & Welling, arXiv:1312.6114, section 5 and appendix C: one hidden layer of tanh units (500, or 200 for Frey faces), all weights
 drawn from N(0, 0.01), Adagrad, minibatches of 100, one draw of z, a prior N(0, I) on the weights, which decays them by 1/N.
-What the paper leaves open is an argument here: what stands for a pixel (grey values), the step, the split of the faces.
+What the paper leaves open is a field of `Curve`: what stands for a pixel (grey values), which of its three steps, the split of the faces.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from math import exp
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from scipy.io import loadmat
@@ -34,6 +34,7 @@ from vae_course.training.loop import Player
 SAMPLES, SHORTER, BATCH, STEP, SPREAD, SEED = 10_000_000, 1_000_000, 100, 0.02, 0.1, 0
 BETWEEN = 60_000  # training samples from one point of a curve to the next
 COMMAND = "python -m vae_course.studies aevb FOLDER"
+T = TypeVar("T")
 Data = tuple[Tensor, Tensor]  # to train on and to test on, each [n, 1, height, width] in [0, 1]
 
 
@@ -203,18 +204,23 @@ def thinned(rows: Rows, ratio: float = exp(0.1)) -> Rows:
     return kept
 
 
+def chosen(names: Sequence[str], known: Mapping[str, T]) -> list[T]:
+    """What these names stand for. Raises ValueError for one that stands for nothing."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"There is no curve {unknown[0]!r}: choose from {', '.join(known)}.")
+    return [known[name] for name in names]
+
+
 def make(folder: Path, names: Sequence[str] = (), samples: int | None = None, results: Path = FOLDER / "aevb") -> Path:
     """Train the curves named, or all of the paper's, as far as `samples`, one after the other, and write a result for each; returns their folder.
 
     Raises ValueError for a name that is none of theirs, FileNotFoundError for missing data.
     """
-    known = {curve.name: curve for curve in [*PAPER, *BLOCKS, *CHOICES]}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"There is no curve {unknown[0]!r}: choose from {', '.join(known)}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    results.mkdir(parents=True, exist_ok=True)
-    for curve in [known[name] for name in names] or PAPER:
+    curves = chosen(names, {curve.name: curve for curve in [*PAPER, *BLOCKS, *CHOICES]}) or PAPER
+    for place in (folder, results):
+        place.mkdir(parents=True, exist_ok=True)
+    for curve in curves:
         data = data_of(curve.data)
         began = time.time()
         length = samples or (SHORTER if curve in CHOICES else SAMPLES)

@@ -29,6 +29,7 @@ from vae_course.studies.aevb import (
     STEP,
     FromLogVariance,
     Passes,
+    chosen,
     data_of,
     grey_bernoulli,
 )
@@ -129,14 +130,11 @@ def make(folder: Path, names: Sequence[str] = (), samples: int = SAMPLES, result
 
     Raises ValueError for a name that is none of theirs, FileNotFoundError if MNIST is not on disk.
     """
-    known = {setting.name: setting for setting in PAPER}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"There is no curve {unknown[0]!r}: choose from {', '.join(known)}.")
+    settings = chosen(names, {setting.name: setting for setting in PAPER}) or PAPER
     data = data_of("mnist")
     for place in (folder, results):
         place.mkdir(parents=True, exist_ok=True)
-    for setting in [known[name] for name in names] or PAPER:
+    for setting in settings:
         rows = train_setting(setting, data, samples, folder)
         kept = [
             {k: round(v, 2) for k, v in row.items() if k not in ("epoch", "seconds")}
